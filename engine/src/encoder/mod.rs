@@ -1,0 +1,76 @@
+//! What vector stands for this text?
+
+use storage::Task;
+
+/// Which side of the search a text is on; encoders with prompts treat the two differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What a person typed.
+    Query,
+    /// What a document says.
+    Passage,
+}
+
+/// Everything that decides an encoder's vectors. Two encoders with the same `hash` give the same vectors.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EncoderIdentity {
+    /// blake3, hex, over weights, tokenizer, pooling, normalisation, prompts, maximum length and dimension.
+    pub hash: String,
+    /// The name people use for it. Not part of the hash.
+    pub name: String,
+    /// "bert" or "static".
+    pub family: String,
+    /// Length of a vector.
+    pub dimension: usize,
+    /// Longest input in tokens, special tokens included; longer texts are cut.
+    pub max_tokens: usize,
+}
+
+/// Vectors of a batch of texts: `values` is (n, `dimension`) row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embeddings {
+    /// Length of a row.
+    pub dimension: usize,
+    /// n × dimension numbers.
+    pub values: Vec<f32>,
+}
+
+impl Embeddings {
+    /// The vectors one by one, each of `dimension` numbers.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.values.chunks_exact(self.dimension)
+    }
+}
+
+/// Turns text into vectors. Implemented here on the CPU and by `trainer` on a GPU.
+pub trait Encoder: Send + Sync {
+    /// What decides the vectors; stored with everything made from them.
+    fn identity(&self) -> &EncoderIdentity;
+
+    /// Encodes `texts` in order. Texts longer than the maximum are cut, empty texts give a defined vector.
+    ///
+    /// # Errors
+    /// The caller's cancel flag, or a device failure. Never the content of a text.
+    fn encode(&self, texts: &[&str], role: Role, task: Task<'_>)
+    -> Result<Embeddings, EncodeError>;
+
+    /// Number of tokens `text` takes, special tokens left out, without cutting.
+    fn count_tokens(&self, text: &str) -> usize;
+}
+
+/// Encoding failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The caller asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] storage::Cancelled),
+    /// The device the encoder runs on failed.
+    #[error("encoder {name}: {detail}")]
+    Device {
+        /// Name of the encoder.
+        name: String,
+        /// The device's answer.
+        detail: String,
+    },
+}

@@ -1,0 +1,10 @@
+//! Text in, hits out: files become passages, passages become hits.
+//!
+//! Pure over `storage`; knows no burn, no HTTP, and never prints.
+//! The modules stand in the order the data flows.
+
+// Files to passages.
+pub mod ingest;
+
+// Text to vectors.
+pub mod encoder;
