@@ -8,3 +8,7 @@ pub mod ingest;
 
 // Text to vectors.
 pub mod encoder;
+
+// What is asked and what comes back.
+pub mod report;
+pub mod request;
