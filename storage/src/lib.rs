@@ -6,8 +6,29 @@
 // What everything is named by, and how long work reports.
 pub mod error;
 pub mod ids;
+pub mod set;
 pub mod task;
+
+// Bytes to and from the disk.
+pub mod disk;
+mod format;
+mod mapped;
+
+// What the writer knows about each file.
+pub mod documents;
+
+// Vectors, and the exact answer to "which are nearest?".
+pub mod flat;
+pub mod kernels;
+pub mod matrix;
+
+// Everything above tied into one published state.
+pub mod generation;
 
 pub use error::StorageError;
 pub use ids::{DocumentId, GenerationId, PassageId};
+pub use set::PassageSet;
 pub use task::{Cancelled, Progress, Task};
+
+#[cfg(target_endian = "big")]
+compile_error!("files are little-endian and read in place; this target would need byte swapping");

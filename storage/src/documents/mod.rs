@@ -1,0 +1,463 @@
+//! What does the writer know about each file?
+//!
+//! The records of one collection, in sled: documents and failures by path, and the look-ups that make
+//! indexing incremental. Only the writer opens them, because sled lets one process in at a time;
+//! readers use published generations alone and so never wait. Everything here can be rebuilt from a
+//! generation or from the files themselves: a store that sled cannot read, or that does not belong to
+//! the current generation, is thrown away ([`DocumentStore::recreate`]) and filled again.
+//!
+//! Changes become durable with [`DocumentStore::commit`]. The first change after it marks the store
+//! unfinished, so that a crash in between shows in [`DocumentStore::state`].
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::{DocumentId, GenerationId, PassageId, StorageError, disk};
+
+pub(crate) mod record;
+
+pub use record::{DocumentRecord, FailureRecord, PassageRecord};
+
+/// Memory sled may keep pages in.
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// Keys of the `meta` tree.
+mod key {
+    pub(super) const GENERATION: &str = "generation";
+    pub(super) const UNFINISHED: &str = "unfinished";
+    pub(super) const NEXT_DOCUMENT: &str = "next document";
+    pub(super) const NEXT_PASSAGE: &str = "next passage";
+    pub(super) const ROOTS: &str = "roots";
+}
+
+/// Which published state the records describe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreState {
+    /// Never committed and never changed.
+    Empty,
+    /// Committed for this generation and not changed since.
+    Committed(GenerationId),
+    /// Changed since the last commit: work in progress, or left so by a crash.
+    Unfinished,
+}
+
+/// The writer's records of one collection.
+#[derive(Debug)]
+pub struct DocumentStore {
+    dir: PathBuf,
+    db: sled::Db,
+    /// path -> [`DocumentRecord`]
+    documents: sled::Tree,
+    /// path -> [`FailureRecord`]
+    failures: sled::Tree,
+    /// content hash ++ path -> nothing
+    contents: sled::Tree,
+    /// passage hash ++ id (big-endian) -> nothing
+    passages: sled::Tree,
+    meta: sled::Tree,
+    unfinished: AtomicBool,
+}
+
+impl DocumentStore {
+    /// Opens the records in the folder `dir`, creating them when missing. Hold the collection's
+    /// writer lock.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] when sled cannot read what it wrote: call
+    /// [`DocumentStore::recreate`] and fill the store from the current generation.
+    pub fn open(dir: &Path) -> Result<Self, StorageError> {
+        disk::create_private_dir(dir)?;
+        // sled answers some damage with a panic instead of an error.
+        let opened = std::panic::catch_unwind(|| Self::open_trees(dir));
+        let store = opened.unwrap_or_else(|_| Err(damaged(dir, "sled cannot read its files")))?;
+        let unfinished = store.meta(key::UNFINISHED)?.is_some();
+        store.unfinished.store(unfinished, Ordering::Relaxed);
+        Ok(store)
+    }
+
+    fn open_trees(dir: &Path) -> Result<Self, StorageError> {
+        let wrap = wrap(dir);
+        let config = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None);
+        let db = config.open().map_err(&wrap)?;
+        let tree = |name: &str| db.open_tree(name).map_err(&wrap);
+        Ok(Self {
+            documents: tree("documents")?,
+            failures: tree("failures")?,
+            contents: tree("contents")?,
+            passages: tree("passages")?,
+            meta: tree("meta")?,
+            unfinished: AtomicBool::new(false),
+            dir: dir.to_path_buf(),
+            db,
+        })
+    }
+
+    /// Removes all records in `dir`, readable or not, and opens an empty store there.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn recreate(dir: &Path) -> Result<Self, StorageError> {
+        disk::remove_tree(dir)?;
+        Self::open(dir)
+    }
+
+    /// Which generation the records belong to. Compare with the collection's current one: any
+    /// other answer means that they have to be rebuilt from it.
+    ///
+    /// # Errors
+    /// Those of every read: [`StorageError::Io`], [`StorageError::Corrupt`], [`StorageError::Version`].
+    pub fn state(&self) -> Result<StoreState, StorageError> {
+        if self.unfinished.load(Ordering::Relaxed) {
+            return Ok(StoreState::Unfinished);
+        }
+        let generation = self.number(key::GENERATION)?;
+        Ok(generation.map_or(StoreState::Empty, |n| {
+            StoreState::Committed(GenerationId(n))
+        }))
+    }
+
+    /// Makes every change so far durable as the records of `generation`. Call before publishing it:
+    /// after a crash in between, the records are ahead of the current generation, which shows.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn commit(&self, generation: GenerationId) -> Result<(), StorageError> {
+        // The records first: the mark must not go before what it vouches for is on the disk.
+        self.flush()?;
+        self.set_number(key::GENERATION, generation.0)?;
+        self.meta.remove(key::UNFINISHED).map_err(self.wrap())?;
+        self.flush()?;
+        self.unfinished.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Forgets all documents, failures and look-ups. The next ids stay, since ids are never reused.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn clear(&self) -> Result<(), StorageError> {
+        self.touch()?;
+        for tree in [
+            &self.documents,
+            &self.failures,
+            &self.contents,
+            &self.passages,
+        ] {
+            tree.clear().map_err(self.wrap())?;
+        }
+        Ok(())
+    }
+
+    /// The record of the document at `path`.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn document(&self, path: &str) -> Result<Option<DocumentRecord>, StorageError> {
+        let bytes = self.documents.get(path).map_err(self.wrap())?;
+        bytes
+            .map(|bytes| DocumentRecord::from_bytes(&bytes).map_err(|e| e.at(&self.dir, path)))
+            .transpose()
+    }
+
+    /// Stores `record` under its path, in place of any record there, and keeps the look-ups by
+    /// content and passage in step.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn put_document(&self, record: &DocumentRecord) -> Result<(), StorageError> {
+        self.remove_document(&record.path)?;
+        let mut passages = sled::Batch::default();
+        for passage in &record.passages {
+            passages.insert(&passage_key(passage)[..], &[]);
+        }
+        self.passages.apply_batch(passages).map_err(self.wrap())?;
+        let content = content_key(&record.content_hash, &record.path);
+        self.contents.insert(content, &[]).map_err(self.wrap())?;
+        self.documents
+            .insert(&record.path, record.to_bytes())
+            .map_err(self.wrap())?;
+        Ok(())
+    }
+
+    /// Removes the document at `path` and gives back its record.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn remove_document(&self, path: &str) -> Result<Option<DocumentRecord>, StorageError> {
+        self.touch()?;
+        let Some(record) = self.document(path)? else {
+            return Ok(None);
+        };
+        let mut passages = sled::Batch::default();
+        for passage in &record.passages {
+            passages.remove(&passage_key(passage)[..]);
+        }
+        self.passages.apply_batch(passages).map_err(self.wrap())?;
+        let content = content_key(&record.content_hash, path);
+        self.contents.remove(content).map_err(self.wrap())?;
+        self.documents.remove(path).map_err(self.wrap())?;
+        Ok(Some(record))
+    }
+
+    /// Every document, ordered by the bytes of its path.
+    pub fn documents(&self) -> impl Iterator<Item = Result<DocumentRecord, StorageError>> + '_ {
+        self.documents_under("")
+    }
+
+    /// The documents whose path starts with `prefix`, ordered by path. For a folder, end it with the
+    /// separator: "notes" is a prefix of "notes.txt" too.
+    pub fn documents_under(
+        &self,
+        prefix: &str,
+    ) -> impl Iterator<Item = Result<DocumentRecord, StorageError>> + '_ {
+        self.documents.scan_prefix(prefix).map(|entry| {
+            let (path, bytes) = entry.map_err(self.wrap())?;
+            let path = String::from_utf8_lossy(&path);
+            DocumentRecord::from_bytes(&bytes).map_err(|e| e.at(&self.dir, &path))
+        })
+    }
+
+    /// Number of documents, by counting.
+    pub fn document_count(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// Paths of the documents whose content has this hash, ordered: how a moved or copied file is
+    /// known again.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn paths_with_content(&self, hash: &[u8; 32]) -> Result<Vec<String>, StorageError> {
+        let keys = self.contents.scan_prefix(hash).keys();
+        keys.map(|key| {
+            let key = key.map_err(self.wrap())?;
+            let path = String::from_utf8(key[hash.len()..].to_vec());
+            path.map_err(|_| damaged(&self.dir, "a path is not UTF-8"))
+        })
+        .collect()
+    }
+
+    /// A passage with this hash, the lowest id of several: its embedding can be used again.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn find_passage(&self, hash: &[u8; 16]) -> Result<Option<PassageId>, StorageError> {
+        let Some(key) = self.passages.scan_prefix(hash).keys().next() else {
+            return Ok(None);
+        };
+        let key = key.map_err(self.wrap())?;
+        let id = <[u8; 4]>::try_from(&key[hash.len()..]);
+        let id = id.map_err(|_| damaged(&self.dir, "a passage key has the wrong length"))?;
+        Ok(Some(PassageId(u32::from_be_bytes(id))))
+    }
+
+    /// Why the file at `path` could not be read, when it could not.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn failure(&self, path: &str) -> Result<Option<FailureRecord>, StorageError> {
+        let bytes = self.failures.get(path).map_err(self.wrap())?;
+        bytes
+            .map(|bytes| FailureRecord::from_bytes(&bytes).map_err(|e| e.at(&self.dir, path)))
+            .transpose()
+    }
+
+    /// Remembers that the file at `path` could not be read.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn put_failure(&self, path: &str, record: &FailureRecord) -> Result<(), StorageError> {
+        self.touch()?;
+        self.failures
+            .insert(path, record.to_bytes())
+            .map_err(self.wrap())?;
+        Ok(())
+    }
+
+    /// Forgets the failure of `path`; was there one?
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn remove_failure(&self, path: &str) -> Result<bool, StorageError> {
+        if !self.failures.contains_key(path).map_err(self.wrap())? {
+            return Ok(false);
+        }
+        self.touch()?;
+        self.failures.remove(path).map_err(self.wrap())?;
+        Ok(true)
+    }
+
+    /// Every failure with its path, ordered by path.
+    pub fn failures(
+        &self,
+    ) -> impl Iterator<Item = Result<(String, FailureRecord), StorageError>> + '_ {
+        self.failures.iter().map(|entry| {
+            let (path, bytes) = entry.map_err(self.wrap())?;
+            let path = String::from_utf8_lossy(&path).into_owned();
+            let record = FailureRecord::from_bytes(&bytes).map_err(|e| e.at(&self.dir, &path))?;
+            Ok((path, record))
+        })
+    }
+
+    /// Takes `count` document ids that were never used; gives the first.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn allocate_documents(&self, count: u64) -> Result<DocumentId, StorageError> {
+        Ok(DocumentId(self.allocate(
+            key::NEXT_DOCUMENT,
+            count,
+            u64::MAX,
+        )?))
+    }
+
+    /// Takes `count` passage ids that were never used; gives the first.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] once four thousand million ids are used up, and as
+    /// [`DocumentStore::state`].
+    pub fn allocate_passages(&self, count: u32) -> Result<PassageId, StorageError> {
+        let first = self.allocate(key::NEXT_PASSAGE, count.into(), u32::MAX.into())?;
+        // Below u32::MAX by the limit just given.
+        Ok(PassageId(first as u32))
+    }
+
+    /// The ids the next allocations start at, to be kept in the manifest.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn next_ids(&self) -> Result<(DocumentId, PassageId), StorageError> {
+        let document = self.number(key::NEXT_DOCUMENT)?.unwrap_or(0);
+        let passage = self.number(key::NEXT_PASSAGE)?.unwrap_or(0);
+        Ok((DocumentId(document), PassageId(passage as u32)))
+    }
+
+    /// Makes the next allocations start at these ids or above: how a rebuilt store goes on
+    /// where the manifest says.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn reserve_ids(
+        &self,
+        document: DocumentId,
+        passage: PassageId,
+    ) -> Result<(), StorageError> {
+        let (next_document, next_passage) = self.next_ids()?;
+        self.touch()?;
+        self.set_number(key::NEXT_DOCUMENT, document.max(next_document).0)?;
+        self.set_number(key::NEXT_PASSAGE, passage.max(next_passage).0.into())
+    }
+
+    /// The files and folders a person asked to index, as set last.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn roots(&self) -> Result<Vec<String>, StorageError> {
+        let Some(bytes) = self.meta(key::ROOTS)? else {
+            return Ok(Vec::new());
+        };
+        serde_json::from_slice(&bytes).map_err(|e| damaged(&self.dir, format!("roots: {e}")))
+    }
+
+    /// Sets the files and folders a person asked to index.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn set_roots(&self, roots: &[String]) -> Result<(), StorageError> {
+        self.touch()?;
+        let bytes = serde_json::Value::from(roots).to_string();
+        self.meta
+            .insert(key::ROOTS, bytes.as_bytes())
+            .map_err(self.wrap())?;
+        Ok(())
+    }
+
+    /// Bytes the records take on the disk.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn bytes(&self) -> Result<u64, StorageError> {
+        self.db.size_on_disk().map_err(self.wrap())
+    }
+
+    /// Marks the store as changed, durably, once after each commit.
+    fn touch(&self) -> Result<(), StorageError> {
+        if !self.unfinished.swap(true, Ordering::Relaxed) {
+            self.meta
+                .insert(key::UNFINISHED, &[])
+                .map_err(self.wrap())?;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        self.db.flush().map_err(self.wrap())?;
+        Ok(())
+    }
+
+    fn allocate(&self, key: &str, count: u64, limit: u64) -> Result<u64, StorageError> {
+        self.touch()?;
+        let first = self.number(key)?.unwrap_or(0);
+        let next = first.checked_add(count).filter(|&next| next <= limit);
+        let next = next.ok_or_else(|| {
+            StorageError::Invalid(
+                "the ids of this collection are used up; index again into a new one".into(),
+            )
+        })?;
+        self.set_number(key, next)?;
+        Ok(first)
+    }
+
+    fn meta(&self, key: &str) -> Result<Option<sled::IVec>, StorageError> {
+        self.meta.get(key).map_err(self.wrap())
+    }
+
+    fn number(&self, key: &str) -> Result<Option<u64>, StorageError> {
+        let Some(bytes) = self.meta(key)? else {
+            return Ok(None);
+        };
+        let bytes = <[u8; 8]>::try_from(&*bytes);
+        let bytes = bytes.map_err(|_| damaged(&self.dir, format!("{key} is no number")))?;
+        Ok(Some(u64::from_le_bytes(bytes)))
+    }
+
+    fn set_number(&self, key: &str, value: u64) -> Result<(), StorageError> {
+        self.meta
+            .insert(key, &value.to_le_bytes())
+            .map_err(self.wrap())?;
+        Ok(())
+    }
+
+    fn wrap(&self) -> impl Fn(sled::Error) -> StorageError + '_ {
+        wrap(&self.dir)
+    }
+}
+
+fn content_key(hash: &[u8; 32], path: &str) -> Vec<u8> {
+    [hash, path.as_bytes()].concat()
+}
+
+fn passage_key(passage: &PassageRecord) -> [u8; 20] {
+    let mut key = [0; 20];
+    key[..16].copy_from_slice(&passage.hash);
+    key[16..].copy_from_slice(&passage.id.0.to_be_bytes());
+    key
+}
+
+fn damaged(dir: &Path, detail: impl Into<String>) -> StorageError {
+    StorageError::corrupt(dir, "document records", detail)
+}
+
+fn wrap(dir: &Path) -> impl Fn(sled::Error) -> StorageError + '_ {
+    move |error| match error {
+        sled::Error::Io(source) => StorageError::io("access the document records in", dir)(source),
+        other => damaged(dir, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
