@@ -3,12 +3,28 @@
 //! Pure over `storage`; knows no burn, no HTTP, and never prints.
 //! The modules stand in the order the data flows.
 
+// What is asked, what comes back, what goes wrong.
+pub mod error;
+pub mod report;
+pub mod request;
+
 // Files to passages.
 pub mod ingest;
 
-// Text to vectors.
+// Passages to postings and vectors.
+pub mod bm25;
 pub mod encoder;
+mod index;
 
-// What is asked and what comes back.
-pub mod report;
-pub mod request;
+// A query to hits.
+mod collection;
+pub mod fuse;
+mod search;
+pub mod snippet;
+
+// Data sets and scores.
+pub mod dataset;
+pub mod eval;
+
+pub use collection::Engine;
+pub use error::EngineError;

@@ -44,6 +44,8 @@ pub struct IndexReport {
     pub reused: u64,
     /// Bytes read from the person's files.
     pub bytes: u64,
+    /// True if the run was cancelled: the files it finished are searchable, the rest waits for the next run.
+    pub interrupted: bool,
     /// Wall time in seconds.
     pub seconds: f64,
     /// Generation that was published, or the current one if nothing changed.
@@ -149,7 +151,7 @@ pub struct RemoveReport {
 }
 
 /// What a collection holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Status {
     /// The collection's folder.
     pub collection: PathBuf,

@@ -1,1 +1,3 @@
-fn main() {}
+//! Does the whole of askance keep its promises? One module per theme.
+
+mod house;

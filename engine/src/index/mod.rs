@@ -1,0 +1,216 @@
+//! How do files become the next generation?
+//!
+//! `plan` compares the folders with the records, `prepare` reads and splits one file, `session` writes documents into
+//! the stores and publishes, and this page puts them in order.
+
+pub(crate) mod failures;
+mod plan;
+mod prepare;
+mod publish;
+pub(crate) mod recover;
+mod session;
+mod tally;
+mod vectors;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+use storage::Task;
+use storage::generation::Manifest;
+
+pub(crate) use session::{DocumentInput, PassageInput, Session, check_identity, identity_of};
+
+use crate::error::EngineError;
+use crate::ingest::split::SplitBudget;
+use crate::report::{FileFailure, IndexReport, RemoveReport};
+use crate::request::ReadOptions;
+use plan::{Candidate, Plan};
+use prepare::{Outcome, Prepared};
+
+/// Long runs publish what they have this often, so that a crash costs little and search keeps up.
+const PUBLISH_EVERY: Duration = Duration::from_secs(60);
+/// Files read side by side before their results are written in order.
+const FILES_PER_BATCH: usize = 128;
+/// Bytes of files read side by side; bounds memory.
+const BYTES_PER_BATCH: u64 = 16 << 20;
+
+/// Brings the session's stores in line with the files below `roots`.
+///
+/// A cancelled run publishes the files it finished and says so in the report.
+pub(crate) fn run(
+    session: &mut Session<'_>,
+    roots: &[std::path::PathBuf],
+    options: &ReadOptions,
+    report: &mut IndexReport,
+    task: Task<'_>,
+) -> Result<(), EngineError> {
+    let started = Instant::now();
+    let plan = plan::plan(session, roots, options, report)?;
+    let finished = read_and_write(session, &plan, options, report, task)?;
+    if finished {
+        remove_missing(session, &plan, report)?;
+        session.add_roots(roots)?;
+    } else {
+        report.interrupted = true;
+    }
+    // What was read before the caller asked to stop is kept.
+    session.publish(report, if finished { task } else { task.unstoppable() })?;
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(())
+}
+
+/// Takes a file, or everything below a folder, out of the collection.
+pub(crate) fn remove(session: &mut Session<'_>, path: &Path, report: &mut RemoveReport) -> Result<(), EngineError> {
+    // A file that is gone cannot be resolved; its name as typed is all there is.
+    let path = path.canonicalize().or_else(|_| std::path::absolute(path)).map_err(EngineError::io("find", path))?;
+    let mut below = Vec::new();
+    session.each_path_below(&path, |found| below.push(found.to_owned()))?;
+    let was_root = session.remove_root(&plan::path_text(&path));
+    if below.is_empty() && !was_root {
+        report.unknown.push(path);
+    }
+    for path in below {
+        if let Some(record) = session.remove(&path)? {
+            report.documents += 1;
+            report.passages += record.passages.len() as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Documents by file name extension, most first.
+pub(crate) fn extensions(manifest: &Manifest) -> Vec<(String, u64)> {
+    let mut counts: Vec<_> = tally::Tally::read(manifest).extensions.into_iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    counts
+}
+
+/// Reads the candidates on all cores and writes them in the plan's order; false if cancelled on the way.
+fn read_and_write(
+    session: &mut Session<'_>,
+    plan: &Plan,
+    options: &ReadOptions,
+    report: &mut IndexReport,
+    task: Task<'_>,
+) -> Result<bool, EngineError> {
+    let budget = session.split_budget();
+    let counter = session.token_counter();
+    let total = plan.candidates.len() as u64;
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(2);
+        scope.spawn(move || {
+            for batch in batches(&plan.candidates) {
+                let read = |c: &Candidate| prepare::prepare(c, options, &budget, &*counter);
+                let prepared: Vec<Prepared> = batch.par_iter().map(read).collect();
+                // The receiver is gone when writing failed or was cancelled.
+                if sender.send(prepared).is_err() {
+                    return;
+                }
+            }
+        });
+        write_all(session, plan, receiver, total, report, task)
+    })
+}
+
+fn write_all(
+    session: &mut Session<'_>,
+    plan: &Plan,
+    prepared: Receiver<Vec<Prepared>>,
+    total: u64,
+    report: &mut IndexReport,
+    task: Task<'_>,
+) -> Result<bool, EngineError> {
+    let mut done = 0;
+    let mut published = Instant::now();
+    for batch in prepared {
+        for one in batch {
+            if task.check().is_err() {
+                return Ok(false);
+            }
+            write_one(session, plan, one, report, task)?;
+            done += 1;
+            task.report("files", done, total);
+        }
+        if published.elapsed() > PUBLISH_EVERY {
+            session.publish(report, task)?;
+            published = Instant::now();
+        }
+    }
+    Ok(true)
+}
+
+fn write_one(
+    session: &mut Session<'_>,
+    plan: &Plan,
+    one: Prepared,
+    report: &mut IndexReport,
+    task: Task<'_>,
+) -> Result<(), EngineError> {
+    let Prepared { candidate, outcome, bytes } = one;
+    report.bytes += bytes;
+    match outcome {
+        Outcome::Same => {
+            report.unchanged += 1;
+            session.touch(&candidate.file)?;
+        }
+        Outcome::Document { input, warnings } => {
+            let moved = plan.moved_from(session, &input)?;
+            count_document(report, &candidate, moved);
+            let name = &input.path;
+            report.warnings.extend(warnings.into_iter().map(|w| format!("{name}: {w}")));
+            session.put(*input, report, task)?;
+        }
+        Outcome::NotText => {
+            report.skipped += 1;
+            session.skip(&candidate.file)?;
+        }
+        Outcome::Failed(reason) => {
+            session.fail(&candidate.file, &reason)?;
+            report.failed.push(FileFailure { path: candidate.file.path.clone(), reason });
+        }
+    }
+    Ok(())
+}
+
+fn count_document(report: &mut IndexReport, candidate: &Candidate, moved: bool) {
+    match (candidate.known.is_some(), moved) {
+        (true, _) => report.changed += 1,
+        (false, true) => report.moved += 1,
+        (false, false) => report.added += 1,
+    }
+}
+
+/// Removes the documents whose files are gone. Files below a folder that could not be read are kept.
+fn remove_missing(session: &mut Session<'_>, plan: &Plan, report: &mut IndexReport) -> Result<(), EngineError> {
+    for path in &plan.missing {
+        session.remove(path)?;
+    }
+    report.removed = (plan.missing.len() as u64).saturating_sub(report.moved);
+    Ok(())
+}
+
+/// Consecutive candidates, cut so that a batch stays small in files and bytes.
+fn batches(candidates: &[Candidate]) -> impl Iterator<Item = &[Candidate]> {
+    let mut rest = candidates;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |c: &&Candidate| {
+            bytes += c.file.size;
+            bytes <= BYTES_PER_BATCH
+        };
+        let count = rest.iter().take(FILES_PER_BATCH).take_while(fits).count().max(1).min(rest.len());
+        let (batch, tail) = rest.split_at(count);
+        rest = tail;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// Tokens a passage may take so that title and headings still fit in front of it.
+pub(crate) fn budget_for(max_tokens: usize) -> SplitBudget {
+    let whole = max_tokens.clamp(16, 256);
+    let context = whole / 8;
+    SplitBudget { max_tokens: whole - context, overlap_tokens: whole / 10, min_tokens: whole / 8 }
+}

@@ -1,0 +1,116 @@
+//! Which files have to be read, and which documents have lost their file?
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use storage::documents::DocumentRecord;
+
+use super::session::{DocumentInput, Session};
+use crate::error::EngineError;
+use crate::ingest::EXTRACTOR_VERSION;
+use crate::ingest::walk::{FoundFile, walk};
+use crate::report::IndexReport;
+use crate::request::ReadOptions;
+
+/// A stamp this close to the moment of indexing may hide a later change within the clock's grain.
+const RACY_NS: i64 = 2_000_000_000;
+
+/// A file that is new, changed, or may have changed.
+#[derive(Clone)]
+pub(crate) struct Candidate {
+    pub file: FoundFile,
+    /// Its record from the last time, if there is one.
+    pub known: Option<DocumentRecord>,
+}
+
+/// What one run has to do.
+pub(crate) struct Plan {
+    pub candidates: Vec<Candidate>,
+    /// Paths of documents whose file is gone.
+    pub missing: Vec<String>,
+}
+
+/// Walks the roots and compares what is there with the records.
+pub(crate) fn plan(
+    session: &Session<'_>,
+    roots: &[PathBuf],
+    options: &ReadOptions,
+    report: &mut IndexReport,
+) -> Result<Plan, EngineError> {
+    let mut found = Vec::new();
+    walk(roots, options, &[session.folder().to_owned()], |one| {
+        match one {
+            Ok(file) => found.push(file),
+            Err(failure) => report.failed.push(failure),
+        }
+        ControlFlow::Continue(())
+    })?;
+    let missing = missing(session, roots, &found, report)?;
+    let candidates = candidates(session, found, report)?;
+    Ok(Plan { candidates, missing })
+}
+
+fn candidates(
+    session: &Session<'_>,
+    found: Vec<FoundFile>,
+    report: &mut IndexReport,
+) -> Result<Vec<Candidate>, EngineError> {
+    let mut candidates = Vec::new();
+    for file in found {
+        let path = path_text(&file.path);
+        if let Some(failure) = session.failure(&path)?
+            && (failure.size, failure.mtime_ns) == (file.size, file.mtime_ns)
+            && failure.extractor_version == EXTRACTOR_VERSION
+        {
+            if failure.reason.is_empty() { report.skipped += 1 } else { report.still_failing += 1 }
+            continue;
+        }
+        match session.document(&path)? {
+            Some(known) if unchanged(&known, &file) => report.unchanged += 1,
+            known => candidates.push(Candidate { file, known }),
+        }
+    }
+    Ok(candidates)
+}
+
+fn unchanged(known: &DocumentRecord, file: &FoundFile) -> bool {
+    let same = (known.size, known.mtime_ns) == (file.size, file.mtime_ns);
+    same && known.mtime_ns.abs_diff(known.indexed_at.saturating_mul(1_000_000_000)) > RACY_NS as u64
+}
+
+/// Records below the roots that the walk did not meet. What lies below a folder that could not be read is not missing.
+fn missing(
+    session: &Session<'_>,
+    roots: &[PathBuf],
+    found: &[FoundFile],
+    report: &IndexReport,
+) -> Result<Vec<String>, EngineError> {
+    let met: HashSet<&Path> = found.iter().map(|f| f.path.as_path()).collect();
+    let unread: Vec<&Path> = report.failed.iter().map(|f| f.path.as_path()).collect();
+    let mut missing = Vec::new();
+    for root in roots {
+        session.each_path_below(root, |path| {
+            let file = Path::new(path);
+            if !met.contains(file) && !unread.iter().any(|u| file.starts_with(u)) {
+                missing.push(path.to_owned());
+            }
+        })?;
+    }
+    missing.sort_unstable();
+    missing.dedup();
+    Ok(missing)
+}
+
+impl Plan {
+    /// Whether the same content was until now under a path that is gone.
+    pub(crate) fn moved_from(&self, session: &Session<'_>, input: &DocumentInput) -> Result<bool, EngineError> {
+        let twins = session.paths_with_content(&input.content_hash)?;
+        Ok(twins.iter().any(|twin| *twin != input.path && self.missing.binary_search(twin).is_ok()))
+    }
+}
+
+/// Paths are stored as text; the walk reports names that are not UTF-8 instead of passing them on.
+pub(crate) fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

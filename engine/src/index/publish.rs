@@ -1,0 +1,182 @@
+//! How does a session's work become what readers see?
+
+use std::path::Path;
+use std::sync::Arc;
+
+use storage::generation::{EncoderStamp, GenerationBuilder, Manifest, MatrixEntry, WriterLock};
+use storage::matrix::{Matrix, MatrixSegment, merge};
+use storage::{PassageId, Task};
+
+use super::session::{HEADING_SEPARATOR, Session};
+use super::vectors::{Vectors, text_hash};
+use crate::bm25::{Bm25Index, StoredPassage};
+use crate::encoder::{Encoder, EncoderIdentity};
+use crate::error::EngineError;
+use crate::ingest::context::encoder_text;
+use crate::report::IndexReport;
+
+/// Matrix segments are merged into one when there would be more than this.
+const MAX_SEGMENTS: usize = 8;
+/// ... or when less than this share of their rows is live.
+const MIN_LIVE_SHARE: f64 = 0.7;
+
+impl<'l> Session<'l> {
+    /// Gives every live passage a vector of `encoder`, or takes all vectors away.
+    pub(crate) fn switch_encoder(
+        &mut self,
+        encoder: Option<Arc<dyn Encoder>>,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.dirty = true;
+        self.vectors = encoder.map(|encoder| Vectors::new(encoder, None));
+        let Some(base) = &self.base else { return Ok(()) };
+        if self.vectors.is_none() {
+            return Ok(());
+        }
+        let index = Bm25Index::open(&base.dir.join("bm25"))?;
+        let live: Vec<PassageId> = index.live().iter().map(PassageId).collect();
+        for (done, &id) in live.iter().enumerate() {
+            task.check()?;
+            let stored = index.passage(id)?;
+            let text = seen_by_encoder(&stored);
+            let vectors = self.vectors.as_mut().expect("set above");
+            vectors.push(id, text.clone(), text_hash(&text), None);
+            if vectors.is_full() {
+                self.flush_vectors(report, task)?;
+                task.report("encoding passages", done as u64, live.len() as u64);
+            }
+        }
+        self.flush_vectors(report, task)
+    }
+
+    pub(super) fn flush_vectors(&mut self, report: &mut IndexReport, task: Task<'_>) -> Result<(), EngineError> {
+        let builder = Self::builder(&mut self.builder, self.lock)?;
+        let file = builder.dir().join(builder.segment_name());
+        match &mut self.vectors {
+            Some(vectors) => vectors.flush(&file, report, task),
+            None => Ok(()),
+        }
+    }
+
+    fn builder<'b>(
+        open: &'b mut Option<GenerationBuilder<'l>>,
+        lock: &'l WriterLock,
+    ) -> Result<&'b mut GenerationBuilder<'l>, EngineError> {
+        match open {
+            Some(builder) => Ok(builder),
+            none => Ok(none.insert(lock.begin(lock.next_generation()?)?)),
+        }
+    }
+
+    /// Makes everything so far the current generation; does nothing if nothing changed.
+    pub(crate) fn publish(&mut self, report: &mut IndexReport, task: Task<'_>) -> Result<(), EngineError> {
+        if self.dirty {
+            self.flush_vectors(report, task)?;
+            self.publish_now(task)?;
+            self.dirty = false;
+        }
+        report.generation = self.base.as_ref().map_or(0, |base| base.id.0);
+        Ok(())
+    }
+
+    fn publish_now(&mut self, task: Task<'_>) -> Result<(), EngineError> {
+        Self::builder(&mut self.builder, self.lock)?;
+        let builder = self.builder.take().expect("opened in the line above");
+        let mut manifest = Manifest::empty(builder.id());
+        manifest.bm25 = format!("generation {}", builder.id().0);
+        self.bm25.commit(&manifest.bm25)?;
+        for name in self.bm25.files()? {
+            builder.link(&self.lock.collection().bm25_dir().join(&name), Path::new("bm25").join(&name))?;
+        }
+        self.finish_matrix(&builder, &mut manifest, task)?;
+        builder.write(super::failures::FILE, &super::failures::to_bytes(&self.store)?)?;
+        self.describe(&mut manifest)?;
+        self.store.commit(builder.id())?;
+        self.base = Some(builder.publish(manifest)?);
+        self.reopen_matrix()
+    }
+
+    fn describe(&self, manifest: &mut Manifest) -> Result<(), EngineError> {
+        manifest.published = jiff::Timestamp::now().to_string();
+        (manifest.next_document, manifest.next_passage) = self.store.next_ids()?;
+        manifest.roots.clone_from(&self.roots);
+        self.tally.write(manifest);
+        Ok(())
+    }
+
+    /// Takes the published segments over, adds the new one, and merges them where that pays.
+    fn finish_matrix(
+        &mut self,
+        builder: &GenerationBuilder<'l>,
+        manifest: &mut Manifest,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        let Some(vectors) = &mut self.vectors else { return Ok(()) };
+        manifest.encoder = Some(stamp_of(vectors.encoder.identity()));
+        let mut segments: Vec<Arc<MatrixSegment>> = vectors.base.iter().flat_map(Matrix::segments).cloned().collect();
+        if let Some((fresh, _)) = vectors.finish_segment()? {
+            segments.push(Arc::new(MatrixSegment::open(&fresh)?));
+        }
+        let rows: usize = segments.iter().map(|segment| segment.len()).sum();
+        let wasteful = (self.tally.passages as f64) < rows as f64 * MIN_LIVE_SHARE;
+        if segments.len() > MAX_SEGMENTS || (wasteful && !segments.is_empty()) {
+            segments = merged(builder, &segments, task)?;
+        }
+        for segment in &segments {
+            place(builder, manifest, segment)?;
+        }
+        Ok(())
+    }
+
+    fn reopen_matrix(&mut self) -> Result<(), EngineError> {
+        if let (Some(vectors), Some(base)) = (&mut self.vectors, &self.base) {
+            vectors.base = base.matrix()?;
+        }
+        Ok(())
+    }
+}
+
+fn stamp_of(identity: &EncoderIdentity) -> EncoderStamp {
+    EncoderStamp {
+        hash: identity.hash.clone(),
+        name: identity.name.clone(),
+        family: identity.family.clone(),
+        dimension: identity.dimension,
+        max_tokens: identity.max_tokens,
+    }
+}
+
+/// One segment of the live rows of all; no segment if nothing is live.
+fn merged(
+    builder: &GenerationBuilder<'_>,
+    segments: &[Arc<MatrixSegment>],
+    task: Task<'_>,
+) -> Result<Vec<Arc<MatrixSegment>>, EngineError> {
+    let index = Bm25Index::open(&builder.dir().join("bm25"))?;
+    if index.live().is_empty() {
+        return Ok(Vec::new());
+    }
+    let path = builder.dir().join(format!("merged-{}", builder.segment_name()));
+    merge(segments, &|id| index.live().contains(id.0), &path, task)?;
+    Ok(vec![Arc::new(MatrixSegment::open(&path)?)])
+}
+
+/// Makes `segment` part of the generation: linked unless it was written there.
+fn place(builder: &GenerationBuilder<'_>, manifest: &mut Manifest, segment: &MatrixSegment) -> Result<(), EngineError> {
+    let (Some(first), Some(last)) = (segment.first(), segment.last()) else { return Ok(()) };
+    let name = segment.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if segment.path().parent() != Some(builder.dir()) {
+        builder.link(segment.path(), &name)?;
+    }
+    let rows = segment.len() as u64;
+    manifest.rows += rows;
+    manifest.matrices.push(MatrixEntry { file: name, rows, first, last });
+    Ok(())
+}
+
+fn seen_by_encoder(stored: &StoredPassage) -> String {
+    let title = (!stored.title.is_empty()).then_some(stored.title.as_str());
+    let headings: Vec<String> = stored.heading.split(HEADING_SEPARATOR).map(str::to_owned).collect();
+    encoder_text(title, &headings, &stored.text)
+}

@@ -1,0 +1,74 @@
+//! How does a writer get back to the published state after a crash or damage?
+//!
+//! The generation is complete, so both working stores can be made again from it: the records from the copies that lie
+//! beside each document's first passage, the working full-text index from the published files.
+
+use std::fs;
+use std::path::Path;
+
+use storage::documents::{DocumentRecord, DocumentStore, StoreState};
+use storage::generation::{Collection, Generation};
+use storage::{StorageError, disk};
+
+use crate::bm25::Bm25Index;
+use crate::error::EngineError;
+use crate::report::IndexReport;
+
+/// Opens the records, rebuilding them from the current generation if they are not exactly its own.
+pub(crate) fn open_store(
+    collection: &Collection,
+    base: Option<&Generation>,
+    report: &mut IndexReport,
+) -> Result<DocumentStore, EngineError> {
+    let dir = collection.documents_dir();
+    let expected = base.map_or(StoreState::Empty, |base| StoreState::Committed(base.id));
+    let reason = match DocumentStore::open(&dir) {
+        Ok(store) => match store.state() {
+            Ok(state) if state == expected => return Ok(store),
+            Ok(_) => "the last run did not finish".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        Err(error @ StorageError::Version { .. }) => return Err(error.into()),
+        Err(error) => error.to_string(),
+    };
+    if let Some(base) = base {
+        report.warnings.push(format!("records rebuilt from generation {}: {reason}", base.id.0));
+    }
+    rebuild(&dir, base)
+}
+
+/// Fills a fresh record store from the published generation. Remembered failures are lost: those files are tried again.
+fn rebuild(dir: &Path, base: Option<&Generation>) -> Result<DocumentStore, EngineError> {
+    let store = DocumentStore::recreate(dir)?;
+    let Some(base) = base else { return Ok(store) };
+    for bytes in Bm25Index::open(&base.dir.join("bm25"))?.records() {
+        let record = DocumentRecord::from_bytes(&bytes?);
+        store.put_document(&record.map_err(|error| damaged(base, &error.to_string()))?)?;
+    }
+    store.reserve_ids(base.manifest.next_document, base.manifest.next_passage)?;
+    store.commit(base.id)?;
+    Ok(store)
+}
+
+fn damaged(base: &Generation, detail: &str) -> EngineError {
+    StorageError::corrupt(base.dir.join("bm25"), "document records", detail).into()
+}
+
+/// Makes the working full-text index a copy (by hard links) of the published one, or empty.
+pub(crate) fn restore_bm25(dir: &Path, base: Option<&Generation>) -> Result<(), EngineError> {
+    disk::remove_tree(dir)?;
+    let Some(base) = base else { return Ok(()) };
+    disk::create_private_dir(dir)?;
+    let published = base.dir.join("bm25");
+    for entry in fs::read_dir(&published).map_err(EngineError::io("read", &published))? {
+        let entry = entry.map_err(EngineError::io("read", &published))?;
+        // tantivy replaces these two by rename, yet a copy keeps the published ones out of its reach for good.
+        if entry.file_name().to_string_lossy().ends_with(".json") {
+            fs::copy(entry.path(), dir.join(entry.file_name())).map_err(EngineError::io("copy", entry.path()))?;
+        } else {
+            disk::link_or_copy(&entry.path(), &dir.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+

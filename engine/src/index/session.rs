@@ -1,0 +1,356 @@
+//! How do documents become the next generation?
+//!
+//! A session holds the writer lock's three stores in step: the records (sled), the full-text index and the vectors.
+//! Nothing a reader sees changes until [`Session::publish`]; a crash before it leaves the old generation.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use storage::documents::{DocumentRecord, DocumentStore, FailureRecord, PassageRecord};
+use storage::generation::{EncoderStamp, Generation, GenerationBuilder, WriterLock};
+use storage::{DocumentId, PassageId, StorageError, Task};
+
+use super::plan::path_text;
+use super::prepare::TokenCounter;
+use super::recover;
+use super::tally::Tally;
+use super::vectors::{Vectors, text_hash};
+use crate::bm25::{Bm25Writer, Language, PassageDocument};
+use crate::encoder::{Encoder, EncoderIdentity};
+use crate::error::EngineError;
+use crate::ingest::context::{default_count, encoder_text};
+use crate::ingest::split::SplitBudget;
+use crate::ingest::walk::FoundFile;
+use crate::ingest::{EXTRACTOR_VERSION, FileKind, Source};
+use crate::report::IndexReport;
+
+/// Memory tantivy may fill before it writes a segment, over all its threads.
+const BM25_MEMORY_BYTES: usize = 128 << 20;
+/// Between headings in the stored heading path.
+pub(crate) const HEADING_SEPARATOR: &str = " › ";
+
+/// A document as it comes out of a file or a data set.
+#[derive(Debug, Clone)]
+pub(crate) struct DocumentInput {
+    pub path: String,
+    pub kind: FileKind,
+    pub size: u64,
+    pub mtime_ns: i64,
+    pub content_hash: [u8; 32],
+    pub title: String,
+    pub language: Language,
+    pub passages: Vec<PassageInput>,
+}
+
+/// One of its passages.
+#[derive(Debug, Clone)]
+pub(crate) struct PassageInput {
+    pub text: String,
+    pub headings: Vec<String>,
+    pub start: Source,
+    pub end: Source,
+}
+
+/// One writer at work on a collection.
+pub(crate) struct Session<'l> {
+    pub(super) lock: &'l WriterLock,
+    pub(super) store: DocumentStore,
+    pub(super) bm25: Bm25Writer,
+    /// What readers see now.
+    pub(super) base: Option<Generation>,
+    pub(super) vectors: Option<Vectors>,
+    pub(super) builder: Option<GenerationBuilder<'l>>,
+    pub(super) tally: Tally,
+    pub(super) roots: Vec<String>,
+    pub(super) dirty: bool,
+}
+
+impl<'l> Session<'l> {
+    /// Opens the stores for writing and brings them back to the current generation if a crash left them ahead of it.
+    pub(crate) fn open(
+        lock: &'l WriterLock,
+        encoder: Option<Arc<dyn Encoder>>,
+        report: &mut IndexReport,
+    ) -> Result<Self, EngineError> {
+        let mut session = Self::open_for_switch(lock, report)?;
+        session.vectors = open_vectors(encoder, session.base.as_ref())?;
+        Ok(session)
+    }
+
+    /// The same without any vectors, for [`Session::switch_encoder`].
+    pub(crate) fn open_for_switch(lock: &'l WriterLock, report: &mut IndexReport) -> Result<Self, EngineError> {
+        lock.sweep();
+        let collection = lock.collection();
+        let base = collection.current()?;
+        let bm25 = open_bm25(&collection.bm25_dir(), base.as_ref())?;
+        let store = recover::open_store(collection, base.as_ref(), report)?;
+        let tally = base.as_ref().map_or_else(Tally::default, |base| Tally::read(&base.manifest));
+        let roots = base.as_ref().map_or_else(Vec::new, |base| base.manifest.roots.clone());
+        Ok(Self { lock, store, bm25, base, vectors: None, builder: None, tally, roots, dirty: false })
+    }
+
+    /// The collection's own folder, never indexed.
+    pub(crate) fn folder(&self) -> &Path {
+        self.lock.collection().dir()
+    }
+
+    /// Room for a passage, by the encoder in use.
+    pub(crate) fn split_budget(&self) -> SplitBudget {
+        super::budget_for(self.vectors.as_ref().map_or(256, |v| v.encoder.identity().max_tokens))
+    }
+
+    /// How tokens are counted, by the encoder in use.
+    pub(crate) fn token_counter(&self) -> Arc<TokenCounter> {
+        match &self.vectors {
+            Some(vectors) => {
+                let encoder = vectors.encoder.clone();
+                Arc::new(move |text| encoder.count_tokens(text))
+            }
+            None => Arc::new(default_count),
+        }
+    }
+
+    pub(crate) fn document(&self, path: &str) -> Result<Option<DocumentRecord>, EngineError> {
+        Ok(self.store.document(path)?)
+    }
+
+    pub(crate) fn failure(&self, path: &str) -> Result<Option<FailureRecord>, EngineError> {
+        Ok(self.store.failure(path)?)
+    }
+
+    /// Paths of the documents with this content.
+    pub(crate) fn paths_with_content(&self, hash: &[u8; 32]) -> Result<Vec<String>, EngineError> {
+        Ok(self.store.paths_with_content(hash)?)
+    }
+
+    /// Calls `on_path` with every document that is `root` or lies below it.
+    pub(crate) fn each_path_below(&self, root: &Path, mut on_path: impl FnMut(&str)) -> Result<(), EngineError> {
+        let text = path_text(root);
+        let prefix = text.trim_end_matches('/');
+        for record in self.store.documents_under(prefix) {
+            let path = record?.path;
+            if path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                on_path(&path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces a document; searchable after the next publish.
+    pub(crate) fn put(
+        &mut self,
+        input: DocumentInput,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        let records = self.claim_passages(&input)?;
+        let old = self.store.remove_document(&input.path)?;
+        let id = match &old {
+            Some(old) => self.forget(old)?,
+            None => self.store.allocate_documents(1)?,
+        };
+        let record = record_of(&input, id, records.iter().map(|(record, _)| *record).collect());
+        self.add_passages(&input, &record, &records)?;
+        self.store.put_document(&record)?;
+        self.store.remove_failure(&input.path)?;
+        self.tally.add(&record);
+        report.passages += record.passages.len() as u64;
+        self.dirty = true;
+        if self.vectors.as_ref().is_some_and(Vectors::is_full) {
+            self.flush_vectors(report, task)?;
+        }
+        Ok(())
+    }
+
+    /// New ids for the passages, each with a published passage of the same text if there is one. Looked up before the
+    /// old record goes, so that a changed file finds its own unchanged passages.
+    fn claim_passages(&self, input: &DocumentInput) -> Result<Vec<(PassageRecord, Option<PassageId>)>, EngineError> {
+        let count = u32::try_from(input.passages.len()).map_err(|_| too_many(&input.path))?;
+        let first = self.store.allocate_passages(count)?;
+        let mut claimed = Vec::with_capacity(input.passages.len());
+        for (index, passage) in (0..count).zip(&input.passages) {
+            let hash = text_hash(&seen_by_encoder(&input.title, passage));
+            let record = PassageRecord { id: PassageId(first.0 + index), hash, bytes: byte_count(&passage.text) };
+            claimed.push((record, self.store.find_passage(&hash)?));
+        }
+        Ok(claimed)
+    }
+
+    fn add_passages(
+        &mut self,
+        input: &DocumentInput,
+        record: &DocumentRecord,
+        claimed: &[(PassageRecord, Option<PassageId>)],
+    ) -> Result<(), EngineError> {
+        let bytes = record.to_bytes();
+        for (index, (passage, (claim, twin))) in input.passages.iter().zip(claimed).enumerate() {
+            self.bm25.add(&PassageDocument {
+                id: claim.id,
+                document: record.id,
+                path: &input.path,
+                title: &input.title,
+                heading: &passage.headings.join(HEADING_SEPARATOR),
+                text: &passage.text,
+                start: passage.start,
+                end: passage.end,
+                modified: input.mtime_ns.div_euclid(1_000_000_000),
+                language: input.language,
+                record: (index == 0).then_some(&bytes[..]),
+            })?;
+            if let Some(vectors) = &mut self.vectors {
+                vectors.push(claim.id, seen_by_encoder(&input.title, passage), claim.hash, *twin);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a replaced or removed document out of the index and the counts.
+    fn forget(&mut self, old: &DocumentRecord) -> Result<DocumentId, EngineError> {
+        self.bm25.delete_document(old.id)?;
+        self.tally.subtract(old);
+        self.dirty = true;
+        Ok(old.id)
+    }
+
+    /// Removes the document at `path`; its record, if there was one.
+    pub(crate) fn remove(&mut self, path: &str) -> Result<Option<DocumentRecord>, EngineError> {
+        if self.store.remove_failure(path)? {
+            self.dirty = true;
+        }
+        let old = self.store.remove_document(path)?;
+        if let Some(old) = &old {
+            self.forget(old)?;
+        }
+        Ok(old)
+    }
+
+    /// The file's stamp changed and its content did not.
+    pub(crate) fn touch(&mut self, file: &FoundFile) -> Result<(), EngineError> {
+        if let Some(mut record) = self.store.document(&path_text(&file.path))? {
+            (record.size, record.mtime_ns, record.indexed_at) = (file.size, file.mtime_ns, now());
+            self.store.put_document(&record)?;
+            self.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Remembers that the file holds no text, so that it is not read again until it changes.
+    pub(crate) fn skip(&mut self, file: &FoundFile) -> Result<(), EngineError> {
+        self.remove(&path_text(&file.path))?;
+        self.fail(file, "")
+    }
+
+    /// Remembers why the file could not be read. What was indexed of it earlier stays searchable.
+    pub(crate) fn fail(&mut self, file: &FoundFile, reason: &str) -> Result<(), EngineError> {
+        let (size, mtime_ns, reason) = (file.size, file.mtime_ns, reason.to_owned());
+        let record = FailureRecord { size, mtime_ns, reason, extractor_version: EXTRACTOR_VERSION, at: now() };
+        self.store.put_failure(&path_text(&file.path), &record)?;
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Remembers what was asked to be indexed.
+    pub(crate) fn add_roots(&mut self, roots: &[PathBuf]) -> Result<(), EngineError> {
+        for root in roots {
+            let root = path_text(root);
+            if !self.roots.contains(&root) {
+                self.roots.push(root);
+                self.dirty = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a root; true if it was one.
+    pub(crate) fn remove_root(&mut self, root: &str) -> bool {
+        let before = self.roots.len();
+        self.roots.retain(|known| known != root);
+        let was_one = self.roots.len() != before;
+        self.dirty |= was_one;
+        was_one
+    }
+}
+
+fn open_bm25(dir: &Path, base: Option<&Generation>) -> Result<Bm25Writer, EngineError> {
+    let open = || Bm25Writer::open(dir, BM25_MEMORY_BYTES, rayon::current_num_threads());
+    let expected = base.map(|base| base.manifest.bm25.as_str());
+    if let Ok(writer) = open()
+        && writer.payload()?.as_deref() == expected
+    {
+        return Ok(writer);
+    }
+    // A crash left the working index ahead of the published one, or unreadable: start again from the published files.
+    recover::restore_bm25(dir, base)?;
+    Ok(open()?)
+}
+
+fn open_vectors(
+    encoder: Option<Arc<dyn Encoder>>,
+    base: Option<&Generation>,
+) -> Result<Option<Vectors>, EngineError> {
+    let stamp = base.and_then(|base| base.manifest.encoder.as_ref());
+    match (encoder, stamp) {
+        (None, Some(stamp)) => Err(EngineError::EncoderNeeded { name: stamp.name.clone() }),
+        (None, None) => Ok(None),
+        (Some(encoder), stamp) => {
+            if let Some(stamp) = stamp {
+                check_identity(stamp, encoder.identity())?;
+            } else if base.is_some_and(|base| base.manifest.live > 0) {
+                return Err(EngineError::EncoderIsNew { name: encoder.identity().name.clone() });
+            }
+            Ok(Some(Vectors::new(encoder, base.map(Generation::matrix).transpose()?.flatten())))
+        }
+    }
+}
+
+/// Refuses an encoder other than the one the collection's vectors were made with.
+pub(crate) fn check_identity(stamp: &EncoderStamp, found: &EncoderIdentity) -> Result<(), EngineError> {
+    if stamp.hash == found.hash {
+        return Ok(());
+    }
+    let (expected, found) = (Box::new(identity_of(stamp)), Box::new(found.clone()));
+    Err(EngineError::EncoderMismatch { expected, found })
+}
+
+/// The identity a manifest remembers.
+pub(crate) fn identity_of(stamp: &EncoderStamp) -> EncoderIdentity {
+    EncoderIdentity {
+        hash: stamp.hash.clone(),
+        name: stamp.name.clone(),
+        family: stamp.family.clone(),
+        dimension: stamp.dimension,
+        max_tokens: stamp.max_tokens,
+    }
+}
+
+fn record_of(input: &DocumentInput, id: DocumentId, passages: Vec<PassageRecord>) -> DocumentRecord {
+    DocumentRecord {
+        id,
+        path: input.path.clone(),
+        kind: input.kind.name().to_owned(),
+        size: input.size,
+        mtime_ns: input.mtime_ns,
+        content_hash: input.content_hash,
+        title: input.title.clone(),
+        language: input.language.code().to_owned(),
+        passages,
+        indexed_at: now(),
+    }
+}
+
+fn seen_by_encoder(title: &str, passage: &PassageInput) -> String {
+    encoder_text((!title.is_empty()).then_some(title), &passage.headings, &passage.text)
+}
+
+fn byte_count(text: &str) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
+}
+
+fn too_many(path: &str) -> StorageError {
+    StorageError::Invalid(format!("{path} has more passages than a collection can name"))
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
