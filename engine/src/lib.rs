@@ -18,6 +18,7 @@ mod index;
 
 // A query to hits.
 mod collection;
+mod doctor;
 pub mod fuse;
 mod search;
 pub mod snippet;

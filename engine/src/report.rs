@@ -115,7 +115,7 @@ pub struct LegScore {
 }
 
 /// Answer to one search.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SearchResponse {
     /// Best first.
     pub hits: Vec<Hit>,

@@ -90,6 +90,8 @@ pub struct SearchRequest {
     pub fusion: Fusion,
     /// Hits wanted. Default 10. Never changes the order.
     pub limit: usize,
+    /// Take the query as plain words: no phrases, fields, + or -. Data sets' queries know no operators.
+    pub literal: bool,
     /// Let words match with one or two letters changed.
     pub fuzzy: bool,
     /// Which documents may be hits.
@@ -104,6 +106,7 @@ impl SearchRequest {
             mode: Mode::default(),
             fusion: Fusion::default(),
             limit: 10,
+            literal: false,
             fuzzy: false,
             filter: Filter::default(),
         }

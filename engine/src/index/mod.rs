@@ -48,6 +48,7 @@ pub(crate) fn run(
     task: Task<'_>,
 ) -> Result<(), EngineError> {
     let started = Instant::now();
+    session.check_encoder()?;
     let plan = plan::plan(session, roots, options, report)?;
     let finished = read_and_write(session, &plan, options, report, task)?;
     if finished {

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use storage::generation::{EncoderStamp, GenerationBuilder, Manifest, MatrixEntry, WriterLock};
+use storage::generation::{GenerationBuilder, Manifest, MatrixEntry, WriterLock};
 use storage::matrix::{Matrix, MatrixSegment, merge};
 use storage::{PassageId, Task};
 
-use super::session::{HEADING_SEPARATOR, Session};
+use super::session::{HEADING_SEPARATOR, Session, stamp_of};
 use super::vectors::{Vectors, text_hash};
 use crate::bm25::{Bm25Index, StoredPassage};
-use crate::encoder::{Encoder, EncoderIdentity};
+use crate::encoder::Encoder;
 use crate::error::EngineError;
 use crate::ingest::context::encoder_text;
 use crate::report::IndexReport;
@@ -29,7 +29,7 @@ impl<'l> Session<'l> {
         task: Task<'_>,
     ) -> Result<(), EngineError> {
         self.dirty = true;
-        self.vectors = encoder.map(|encoder| Vectors::new(encoder, None));
+        self.vectors = encoder.map(|encoder| Vectors::new(stamp_of(encoder.identity()), Some(encoder), None));
         let Some(base) = &self.base else { return Ok(()) };
         if self.vectors.is_none() {
             return Ok(());
@@ -113,7 +113,7 @@ impl<'l> Session<'l> {
         task: Task<'_>,
     ) -> Result<(), EngineError> {
         let Some(vectors) = &mut self.vectors else { return Ok(()) };
-        manifest.encoder = Some(stamp_of(vectors.encoder.identity()));
+        manifest.encoder = Some(vectors.stamp.clone());
         let mut segments: Vec<Arc<MatrixSegment>> = vectors.base.iter().flat_map(Matrix::segments).cloned().collect();
         if let Some((fresh, _)) = vectors.finish_segment()? {
             segments.push(Arc::new(MatrixSegment::open(&fresh)?));
@@ -134,16 +134,6 @@ impl<'l> Session<'l> {
             vectors.base = base.matrix()?;
         }
         Ok(())
-    }
-}
-
-fn stamp_of(identity: &EncoderIdentity) -> EncoderStamp {
-    EncoderStamp {
-        hash: identity.hash.clone(),
-        name: identity.name.clone(),
-        family: identity.family.clone(),
-        dimension: identity.dimension,
-        max_tokens: identity.max_tokens,
     }
 }
 

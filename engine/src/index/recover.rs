@@ -38,16 +38,24 @@ pub(crate) fn open_store(
 }
 
 /// Fills a fresh record store from the published generation. Remembered failures are lost: those files are tried again.
-fn rebuild(dir: &Path, base: Option<&Generation>) -> Result<DocumentStore, EngineError> {
+pub(crate) fn rebuild(dir: &Path, base: Option<&Generation>) -> Result<DocumentStore, EngineError> {
     let store = DocumentStore::recreate(dir)?;
     let Some(base) = base else { return Ok(store) };
-    for bytes in Bm25Index::open(&base.dir.join("bm25"))?.records() {
-        let record = DocumentRecord::from_bytes(&bytes?);
-        store.put_document(&record.map_err(|error| damaged(base, &error.to_string()))?)?;
-    }
+    let mut outcome = Ok(());
+    Bm25Index::open(&base.dir.join("bm25"))?.records(|_, bytes| {
+        if outcome.is_ok() {
+            outcome = restore(&store, base, bytes);
+        }
+    })?;
+    outcome?;
     store.reserve_ids(base.manifest.next_document, base.manifest.next_passage)?;
     store.commit(base.id)?;
     Ok(store)
+}
+
+fn restore(store: &DocumentStore, base: &Generation, bytes: &[u8]) -> Result<(), EngineError> {
+    let record = DocumentRecord::from_bytes(bytes).map_err(|error| damaged(base, &error.to_string()))?;
+    Ok(store.put_document(&record)?)
 }
 
 fn damaged(base: &Generation, detail: &str) -> EngineError {

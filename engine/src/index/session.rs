@@ -89,6 +89,22 @@ impl<'l> Session<'l> {
         Ok(Self { lock, store, bm25, base, vectors: None, builder: None, tally, roots, dirty: false })
     }
 
+    /// A session that starts from nothing, whatever was published: for reading everything again. Passage ids go on
+    /// where they were, since ids are never reused.
+    pub(crate) fn open_empty(lock: &'l WriterLock, encoder: Option<Arc<dyn Encoder>>) -> Result<Self, EngineError> {
+        let collection = lock.collection();
+        let base = collection.current()?;
+        recover::restore_bm25(&collection.bm25_dir(), None)?;
+        let bm25 = open_bm25(&collection.bm25_dir(), None)?;
+        let store = DocumentStore::recreate(&collection.documents_dir())?;
+        if let Some(base) = &base {
+            store.reserve_ids(base.manifest.next_document, base.manifest.next_passage)?;
+        }
+        let vectors = open_vectors(encoder, None)?;
+        let (tally, roots) = (Tally::default(), Vec::new());
+        Ok(Self { lock, store, bm25, base: None, vectors, builder: None, tally, roots, dirty: true })
+    }
+
     /// The collection's own folder, never indexed.
     pub(crate) fn folder(&self) -> &Path {
         self.lock.collection().dir()
@@ -96,18 +112,20 @@ impl<'l> Session<'l> {
 
     /// Room for a passage, by the encoder in use.
     pub(crate) fn split_budget(&self) -> SplitBudget {
-        super::budget_for(self.vectors.as_ref().map_or(256, |v| v.encoder.identity().max_tokens))
+        super::budget_for(self.vectors.as_ref().map_or(256, |vectors| vectors.stamp.max_tokens))
     }
 
     /// How tokens are counted, by the encoder in use.
     pub(crate) fn token_counter(&self) -> Arc<TokenCounter> {
-        match &self.vectors {
-            Some(vectors) => {
-                let encoder = vectors.encoder.clone();
-                Arc::new(move |text| encoder.count_tokens(text))
-            }
+        match self.vectors.as_ref().and_then(|vectors| vectors.encoder.clone()) {
+            Some(encoder) => Arc::new(move |text| encoder.count_tokens(text)),
             None => Arc::new(default_count),
         }
+    }
+
+    /// Fails if new passages would need vectors that nobody here can make.
+    pub(crate) fn check_encoder(&self) -> Result<(), EngineError> {
+        self.vectors.as_ref().map_or(Ok(()), |vectors| vectors.encoder().map(|_| ()))
     }
 
     pub(crate) fn document(&self, path: &str) -> Result<Option<DocumentRecord>, EngineError> {
@@ -288,18 +306,31 @@ fn open_vectors(
     encoder: Option<Arc<dyn Encoder>>,
     base: Option<&Generation>,
 ) -> Result<Option<Vectors>, EngineError> {
-    let stamp = base.and_then(|base| base.manifest.encoder.as_ref());
-    match (encoder, stamp) {
-        (None, Some(stamp)) => Err(EngineError::EncoderNeeded { name: stamp.name.clone() }),
-        (None, None) => Ok(None),
-        (Some(encoder), stamp) => {
-            if let Some(stamp) = stamp {
-                check_identity(stamp, encoder.identity())?;
-            } else if base.is_some_and(|base| base.manifest.live > 0) {
-                return Err(EngineError::EncoderIsNew { name: encoder.identity().name.clone() });
-            }
-            Ok(Some(Vectors::new(encoder, base.map(Generation::matrix).transpose()?.flatten())))
+    let known = base.and_then(|base| base.manifest.encoder.clone());
+    let stamp = match (&encoder, known) {
+        (None, None) => return Ok(None),
+        (None, Some(stamp)) => stamp,
+        (Some(encoder), Some(stamp)) => {
+            check_identity(&stamp, encoder.identity())?;
+            stamp
         }
+        (Some(encoder), None) if base.is_some_and(|base| base.manifest.live > 0) => {
+            return Err(EngineError::EncoderIsNew { name: encoder.identity().name.clone() });
+        }
+        (Some(encoder), None) => stamp_of(encoder.identity()),
+    };
+    let matrix = base.map(Generation::matrix).transpose()?.flatten();
+    Ok(Some(Vectors::new(stamp, encoder, matrix)))
+}
+
+/// What a manifest remembers of an encoder.
+pub(super) fn stamp_of(identity: &EncoderIdentity) -> EncoderStamp {
+    EncoderStamp {
+        hash: identity.hash.clone(),
+        name: identity.name.clone(),
+        family: identity.family.clone(),
+        dimension: identity.dimension,
+        max_tokens: identity.max_tokens,
     }
 }
 

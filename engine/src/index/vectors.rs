@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use storage::generation::EncoderStamp;
 use storage::matrix::{Dtype, Matrix, MatrixWriter, SegmentSummary};
 use storage::{PassageId, Task};
 
@@ -36,7 +37,10 @@ struct Pending {
 
 /// The vectors of one session: those of the published generation, and the segment being written.
 pub(crate) struct Vectors {
-    pub encoder: Arc<dyn Encoder>,
+    /// What the vectors are made with.
+    pub stamp: EncoderStamp,
+    /// Needed for new vectors only; a session that merely removes works without.
+    pub encoder: Option<Arc<dyn Encoder>>,
     /// Published rows.
     pub base: Option<Matrix>,
     segment: Option<(PathBuf, MatrixWriter)>,
@@ -45,8 +49,8 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
-    pub(crate) fn new(encoder: Arc<dyn Encoder>, base: Option<Matrix>) -> Self {
-        Self { encoder, base, segment: None, pending: Vec::new(), pending_bytes: 0 }
+    pub(crate) fn new(stamp: EncoderStamp, encoder: Option<Arc<dyn Encoder>>, base: Option<Matrix>) -> Self {
+        Self { stamp, encoder, base, segment: None, pending: Vec::new(), pending_bytes: 0 }
     }
 
     /// Takes the next passage; `twin` is a published passage with the same text.
@@ -86,13 +90,21 @@ impl Vectors {
         Ok(())
     }
 
+    /// The encoder, where new vectors are needed.
+    pub(crate) fn encoder(&self) -> Result<&Arc<dyn Encoder>, EngineError> {
+        self.encoder.as_ref().ok_or_else(|| EngineError::EncoderNeeded { name: self.stamp.name.clone() })
+    }
+
     /// Encodes each distinct text that waits and has no vector yet.
     fn encode_fresh(&self, task: Task<'_>) -> Result<BTreeMap<TextHash, Vec<f32>>, EngineError> {
         let waiting = self.pending.iter().filter(|p| p.reused.is_none());
         let distinct: BTreeMap<TextHash, &str> = waiting.map(|p| (p.hash, p.text.as_str())).collect();
         let (hashes, texts): (Vec<_>, Vec<_>) = distinct.into_iter().unzip();
+        if texts.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         // The rows are reported by the file they come from; the encoder's own counting would only alternate with it.
-        let rows = self.encoder.encode(&texts, Role::Passage, task.quiet())?;
+        let rows = self.encoder()?.encode(&texts, Role::Passage, task.quiet())?;
         Ok(hashes.into_iter().zip(rows.rows().map(<[f32]>::to_vec)).collect())
     }
 

@@ -1,0 +1,303 @@
+//! Which passages answer this query?
+//!
+//! Filters first, then both legs side by side, then fusion over candidates cut at one fixed depth, then snippets for
+//! the hits that are shown.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use storage::flat::{self, FlatHits, Metric};
+use storage::{PassageId, PassageSet, Task};
+
+use crate::bm25::{Evaluation, LegHits, Matcher, ParsedQuery, StoredPassage};
+use crate::collection::{Engine, Open};
+use crate::encoder::{Encoder, Role};
+use crate::error::EngineError;
+use crate::fuse::{self, Candidate, Fused, Moments};
+use crate::report::{Explanation, Hit, LegScore, SearchResponse, Snippet};
+use crate::request::{Fusion, Mode, SearchRequest};
+use crate::snippet;
+
+/// Characters of an excerpt.
+const SNIPPET_CHARS: usize = 280;
+
+/// One query's candidates in order, with what each leg said.
+pub(crate) struct Ranking<'o> {
+    pub(crate) order: Vec<Fused>,
+    mode: Mode,
+    query: ParsedQuery,
+    bm25: Option<Bm25Leg<'o>>,
+    dense: Option<DenseLeg>,
+    dense_weight: Option<f32>,
+    eligible: u64,
+    timings: Vec<(&'static str, f64)>,
+    warnings: Vec<String>,
+}
+
+struct Bm25Leg<'o> {
+    evaluation: Evaluation<'o>,
+    hits: LegHits,
+}
+
+struct DenseLeg {
+    encoder: Arc<dyn Encoder>,
+    vector: Vec<f32>,
+    hits: FlatHits,
+}
+
+impl Bm25Leg<'_> {
+    fn moments(&self) -> Moments {
+        Moments { mean: self.hits.mean, deviation: self.hits.deviation }
+    }
+}
+
+impl DenseLeg {
+    fn moments(&self) -> Moments {
+        Moments { mean: self.hits.mean as f32, deviation: self.hits.deviation as f32 }
+    }
+}
+
+impl Engine {
+    /// Answers one search over the generation that is open; [`Engine::refresh`] moves on to a newer one.
+    ///
+    /// # Errors
+    /// A bad filter, dense mode without vectors, or damaged files. An empty query finds nothing.
+    pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse, EngineError> {
+        let snapshot = self.snapshot();
+        let Some(open) = &snapshot.open else { return self.search_nothing(request) };
+        let ranking = rank(open, self.encoder(), request, fuse::DEPTH)?;
+        ranking.respond(open, request.limit)
+    }
+
+    /// An empty collection answers every query with nothing, and still says so in the mode that was asked for.
+    fn search_nothing(&self, request: &SearchRequest) -> Result<SearchResponse, EngineError> {
+        if request.mode == Mode::Dense {
+            return Err(EngineError::NoVectors);
+        }
+        let warnings = vec!["the collection is empty; add files with `askance index PATH`".to_owned()];
+        Ok(SearchResponse { mode: Mode::Bm25, warnings, ..SearchResponse::default() })
+    }
+}
+
+/// Ranks the passages of `open` for `request`; each leg's list is cut at `depth`.
+pub(crate) fn rank<'o>(
+    open: &'o Open,
+    encoder: Option<Arc<dyn Encoder>>,
+    request: &SearchRequest,
+    depth: usize,
+) -> Result<Ranking<'o>, EngineError> {
+    let mut warnings = Vec::new();
+    let query = parse(request);
+    let (mode, encoder) = resolve_mode(open, encoder, request.mode, &mut warnings)?;
+    let started = Instant::now();
+    let allowed = allowed(open, &query, request)?;
+    let filtered = milliseconds(started);
+    let keep = allowed.as_ref().unwrap_or(&open.live);
+    let (bm25, dense) = rayon::join(
+        || (mode != Mode::Dense).then(|| timed(|| bm25_leg(open, &query, allowed.as_ref(), depth))).transpose(),
+        || encoder.map(|encoder| timed(|| dense_leg(open, encoder, &query, keep, depth))).transpose(),
+    );
+    let ((bm25, bm25_ms), (dense, dense_ms)) = (untimed(bm25?), untimed(dense?));
+    let started = Instant::now();
+    let (order, dense_weight) = fuse_legs(open, &bm25, &dense, request.fusion);
+    let timings =
+        vec![("filter", filtered), ("bm25", bm25_ms), ("dense", dense_ms), ("fuse", milliseconds(started))];
+    let eligible = keep.len() as u64;
+    Ok(Ranking { order, mode, query, bm25, dense, dense_weight, eligible, timings, warnings })
+}
+
+fn parse(request: &SearchRequest) -> ParsedQuery {
+    if request.literal {
+        ParsedQuery::words(&request.query, request.fuzzy)
+    } else {
+        ParsedQuery::parse(&request.query, request.fuzzy)
+    }
+}
+
+/// The mode that can run, and the encoder if it has a dense leg.
+fn resolve_mode(
+    open: &Open,
+    encoder: Option<Arc<dyn Encoder>>,
+    asked: Mode,
+    warnings: &mut Vec<String>,
+) -> Result<(Mode, Option<Arc<dyn Encoder>>), EngineError> {
+    let stamp = open.generation.manifest.encoder.as_ref().filter(|_| open.matrix.is_some());
+    match (asked, stamp, encoder) {
+        (Mode::Bm25, _, _) => Ok((Mode::Bm25, None)),
+        (mode, Some(_), Some(encoder)) => Ok((mode, Some(encoder))),
+        (Mode::Dense, None, _) => Err(EngineError::NoVectors),
+        (Mode::Dense, Some(stamp), None) => Err(EngineError::EncoderNeeded { name: stamp.name.clone() }),
+        (Mode::Hybrid, Some(stamp), None) => {
+            let name = &stamp.name;
+            warnings.push(format!("searched by words only: the encoder {name} of this collection is not loaded"));
+            Ok((Mode::Bm25, None))
+        }
+        (Mode::Hybrid, None, _) => {
+            let advice = "add an encoder with `askance model add DIR` to search by meaning too";
+            warnings.push(format!("searched by words only: {advice}"));
+            Ok((Mode::Bm25, None))
+        }
+    }
+}
+
+/// Passages that may be hits; `None` is all that are live.
+fn allowed(open: &Open, query: &ParsedQuery, request: &SearchRequest) -> Result<Option<PassageSet>, EngineError> {
+    let filter = open.index.eligible(&request.filter).map_err(|error| EngineError::Filter(error.to_string()))?;
+    let constraint = open.index.constraint(query)?;
+    let both = match (filter, constraint) {
+        (Some(a), Some(b)) => a & b,
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some((both & open.index.live()).iter().map(PassageId).collect()))
+}
+
+fn bm25_leg<'o>(
+    open: &'o Open,
+    query: &ParsedQuery,
+    allowed: Option<&PassageSet>,
+    depth: usize,
+) -> Result<Bm25Leg<'o>, EngineError> {
+    let evaluation = open.index.evaluate(query)?;
+    let hits = evaluation.hits(allowed, depth);
+    Ok(Bm25Leg { evaluation, hits })
+}
+
+fn dense_leg(
+    open: &Open,
+    encoder: Arc<dyn Encoder>,
+    query: &ParsedQuery,
+    keep: &PassageSet,
+    depth: usize,
+) -> Result<DenseLeg, EngineError> {
+    let text = query.positive_text();
+    let Some(matrix) = open.matrix.as_ref().filter(|_| !text.is_empty()) else {
+        let hits = FlatHits { hits: Vec::new(), mean: 0.0, deviation: 0.0, scanned: 0 };
+        return Ok(DenseLeg { encoder, vector: Vec::new(), hits });
+    };
+    let vector = encoder.encode(&[&text], Role::Query, Task::silent())?.values;
+    // A scan that needs no bitmap is faster; it needs none when every row is wanted.
+    let keep = (keep.len() < matrix.len()).then_some(keep);
+    let hits = flat::search(matrix, &vector, depth, Metric::InnerProduct, keep)?;
+    Ok(DenseLeg { encoder, vector, hits })
+}
+
+/// The order both legs give together, and the dense weight if they were weighted.
+fn fuse_legs(
+    open: &Open,
+    bm25: &Option<Bm25Leg<'_>>,
+    dense: &Option<DenseLeg>,
+    fusion: Fusion,
+) -> (Vec<Fused>, Option<f32>) {
+    let alone = |hits: &[(PassageId, f32)]| hits.iter().map(|&(id, score)| Fused { id, score }).collect();
+    match (bm25, dense) {
+        (None, None) => (Vec::new(), None),
+        (Some(bm25), None) => (alone(&bm25.hits.hits), None),
+        (None, Some(dense)) => (alone(&dense.hits.hits), None),
+        (Some(bm25), Some(dense)) => fuse_both(open, bm25, dense, fusion),
+    }
+}
+
+fn fuse_both(open: &Open, bm25: &Bm25Leg<'_>, dense: &DenseLeg, fusion: Fusion) -> (Vec<Fused>, Option<f32>) {
+    let ids = |hits: &[(PassageId, f32)]| hits.iter().map(|hit| hit.0).collect::<Vec<_>>();
+    let (words, meaning) = (ids(&bm25.hits.hits), ids(&dense.hits.hits));
+    let weight = match fusion {
+        Fusion::ReciprocalRank => return (fuse::reciprocal_rank(&words, &meaning), None),
+        Fusion::Weighted(weight) => weight,
+        Fusion::Chosen => choose_weight(bm25, dense),
+    };
+    let candidates = candidates(open, bm25, dense, &fuse::union(&words, &meaning));
+    (fuse::weighted(&candidates, bm25.moments(), dense.moments(), weight), Some(weight))
+}
+
+/// Both legs' scores of each passage that either found.
+fn candidates(open: &Open, bm25: &Bm25Leg<'_>, dense: &DenseLeg, ids: &[PassageId]) -> Vec<Candidate> {
+    let words = bm25.evaluation.scores(ids);
+    let score = |id| dot(open, &dense.vector, id).unwrap_or(dense.hits.mean as f32);
+    ids.iter().zip(words).map(|(&id, bm25)| Candidate { id, bm25, dense: score(id) }).collect()
+}
+
+/// Inner product of the query and the passage's row.
+fn dot(open: &Open, query: &[f32], id: PassageId) -> Option<f32> {
+    let row = open.matrix.as_ref()?.get(id)?;
+    Some(row.iter().zip(query).map(|(a, b)| a * b).sum())
+}
+
+fn choose_weight(_bm25: &Bm25Leg<'_>, _dense: &DenseLeg) -> f32 {
+    0.65
+}
+
+impl Ranking<'_> {
+    /// The first `limit` hits with snippets.
+    fn respond(mut self, open: &Open, limit: usize) -> Result<SearchResponse, EngineError> {
+        let started = Instant::now();
+        let shown: Vec<Fused> = self.order.iter().take(limit).copied().collect();
+        let matcher = open.index.matcher(&self.query)?;
+        let hits = shown.iter().enumerate().map(|(index, fused)| self.hit(open, &matcher, index + 1, *fused));
+        let hits = hits.collect::<Result<Vec<_>, _>>()?;
+        self.timings.push(("snippets", milliseconds(started)));
+        Ok(SearchResponse {
+            hits,
+            mode: self.mode,
+            dense_search: self.dense.as_ref().map(|_| "exact".to_owned()),
+            encoder: self.dense.as_ref().map(|leg| leg.encoder.identity().clone()),
+            device: self.dense.as_ref().map(|_| "cpu".to_owned()),
+            generation: open.generation.id.0,
+            eligible: self.eligible,
+            timings_ms: self.timings,
+            warnings: self.warnings,
+        })
+    }
+
+    fn hit(&self, open: &Open, matcher: &Matcher, rank: usize, fused: Fused) -> Result<Hit, EngineError> {
+        let stored = open.index.passage(fused.id)?;
+        let snippet = self.snippet(matcher, &stored);
+        let name = stored.path.rsplit('/').next().unwrap_or_default();
+        Ok(Hit {
+            rank,
+            score: fused.score,
+            title: if stored.title.is_empty() { name.to_owned() } else { stored.title.clone() },
+            heading: stored.heading,
+            line: stored.start.line,
+            end_line: stored.end.line,
+            page: stored.start.page,
+            byte: stored.start.byte,
+            passage: fused.id.0,
+            snippet,
+            explain: self.explain(open, fused.id),
+            path: stored.path.into(),
+        })
+    }
+
+    fn snippet(&self, matcher: &Matcher, stored: &StoredPassage) -> Snippet {
+        snippet::snippet(&stored.text, matcher, SNIPPET_CHARS)
+    }
+
+    fn explain(&self, open: &Open, id: PassageId) -> Explanation {
+        let rank = |hits: &[(PassageId, f32)]| hits.iter().position(|hit| hit.0 == id).map(|index| index + 1);
+        let bm25 = self.bm25.as_ref().and_then(|leg| {
+            let score = leg.evaluation.scores(&[id])[0];
+            let standardised = leg.moments().standardise(score);
+            (score > 0.0).then(|| LegScore { score, standardised, rank: rank(&leg.hits.hits) })
+        });
+        let dense = self.dense.as_ref().and_then(|leg| {
+            let score = dot(open, &leg.vector, id)?;
+            Some(LegScore { score, standardised: leg.moments().standardise(score), rank: rank(&leg.hits.hits) })
+        });
+        Explanation { bm25, dense, dense_weight: self.dense_weight }
+    }
+}
+
+fn milliseconds(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1000.0
+}
+
+/// What `work` gives, with the milliseconds it took.
+fn timed<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<(T, f64), EngineError> {
+    let started = Instant::now();
+    Ok((work()?, milliseconds(started)))
+}
+
+fn untimed<T>(timed: Option<(T, f64)>) -> (Option<T>, f64) {
+    timed.map_or((None, 0.0), |(value, ms)| (Some(value), ms))
+}
