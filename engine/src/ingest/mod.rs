@@ -48,6 +48,27 @@ pub enum FileKind {
     Notebook,
 }
 
+impl FileKind {
+    /// The kind in one word, as records keep it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Code => "code",
+            Self::Pdf => "pdf",
+            Self::Docx => "docx",
+            Self::Epub => "epub",
+            Self::Mail => "mail",
+            Self::Mailbox => "mailbox",
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::JsonLines => "jsonlines",
+            Self::Notebook => "notebook",
+        }
+    }
+}
+
 /// The text of one file with its structure.
 ///
 /// Invariant: `blocks` are in order, do not overlap, and each range lies on character boundaries of `text`.
