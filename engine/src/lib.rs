@@ -6,9 +6,13 @@
 // Files to passages.
 pub mod ingest;
 
+// Words to passages.
+pub mod bm25;
+
 // Text to vectors.
 pub mod encoder;
 
 // What is asked and what comes back.
 pub mod report;
 pub mod request;
+pub mod snippet;
