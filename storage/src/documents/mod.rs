@@ -24,6 +24,7 @@ const CACHE_BYTES: u64 = 32 << 20;
 /// Keys of the `meta` tree.
 mod key {
     pub(super) const GENERATION: &str = "generation";
+    pub(super) const DOCUMENTS: &str = "documents";
     pub(super) const UNFINISHED: &str = "unfinished";
     pub(super) const NEXT_DOCUMENT: &str = "next document";
     pub(super) const NEXT_PASSAGE: &str = "next passage";
@@ -42,7 +43,6 @@ pub enum StoreState {
 }
 
 /// The writer's records of one collection.
-#[derive(Debug)]
 pub struct DocumentStore {
     dir: PathBuf,
     db: sled::Db,
@@ -128,10 +128,32 @@ impl DocumentStore {
         // The records first: the mark must not go before what it vouches for is on the disk.
         self.flush()?;
         self.set_number(key::GENERATION, generation.0)?;
+        self.set_number(key::DOCUMENTS, self.document_count() as u64)?;
         self.meta.remove(key::UNFINISHED).map_err(self.wrap())?;
         self.flush()?;
         self.unfinished.store(false, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Reads every document record of a committed store and counts them: sled drops a damaged end of
+    /// its log without a word.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn verify(&self) -> Result<(), StorageError> {
+        let mut found = 0;
+        for record in self.documents() {
+            record?;
+            found += 1;
+        }
+        let finished = matches!(self.state()?, StoreState::Committed(_));
+        match self.number(key::DOCUMENTS)? {
+            Some(expected) if finished && expected != found => {
+                let detail = format!("{expected} documents expected, {found} found");
+                Err(damaged(&self.dir, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Forgets all documents, failures and look-ups. The next ids stay, since ids are never reused.
@@ -434,6 +456,13 @@ impl DocumentStore {
 
     fn wrap(&self) -> impl Fn(sled::Error) -> StorageError + '_ {
         wrap(&self.dir)
+    }
+}
+
+impl std::fmt::Debug for DocumentStore {
+    // sled's own would print every record.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DocumentStore").field(&self.dir).finish()
     }
 }
 

@@ -275,11 +275,21 @@ fn a_record_of_a_newer_version_is_named_as_such() {
     ));
 }
 
+/// Opens and checks a store; its documents if nothing is wrong.
+fn checked(dir: &Path) -> Result<Vec<DocumentRecord>, StorageError> {
+    let store = DocumentStore::open(dir)?;
+    store.verify()?;
+    if store.state()? != StoreState::Committed(GenerationId(1)) {
+        return Err(damaged(dir, "the commit is gone"));
+    }
+    store.documents().collect()
+}
+
 #[test]
-fn a_store_that_sled_cannot_read_is_an_error_and_can_be_made_anew() {
+fn a_damaged_store_is_an_error_or_unharmed_and_can_be_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    for n in 0..200 {
+    for n in 0..100 {
         store
             .put_document(&document(
                 n,
@@ -291,18 +301,44 @@ fn a_store_that_sled_cannot_read_is_an_error_and_can_be_made_anew() {
     }
     store.commit(GenerationId(1)).unwrap();
     drop(store);
-    std::fs::write(dir.path().join("conf"), b"nonsense").unwrap();
-    let error = DocumentStore::open(dir.path()).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            StorageError::Corrupt {
-                section: "document records",
-                ..
+    let expected = checked(dir.path()).unwrap();
+    assert_eq!(expected.len(), 100);
+    let files: Vec<(PathBuf, Vec<u8>)> = disk::entries(dir.path())
+        .unwrap()
+        .into_iter()
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| (entry.path(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    let mut seen = 0;
+    for (path, bytes) in &files {
+        for part in 0..4 {
+            disk::remove_tree(dir.path()).unwrap();
+            std::fs::create_dir(dir.path()).unwrap();
+            for (path, bytes) in &files {
+                std::fs::write(path, bytes).unwrap();
             }
-        ),
-        "{error}"
-    );
+            let mut damaged = bytes.clone();
+            let start = damaged.len() / 4 * part;
+            damaged
+                .iter_mut()
+                .skip(start)
+                .take(64)
+                .for_each(|byte| *byte ^= 0x55);
+            std::fs::write(path, damaged).unwrap();
+            match checked(dir.path()) {
+                Ok(found) => assert_eq!(found, expected, "{} {part}", path.display()),
+                Err(
+                    StorageError::Corrupt {
+                        section: "document records",
+                        ..
+                    }
+                    | StorageError::Io { .. },
+                ) => seen += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    assert!(seen > 0);
     let store = DocumentStore::recreate(dir.path()).unwrap();
     assert_eq!(store.state().unwrap(), StoreState::Empty);
     assert_eq!(store.documents().count(), 0);
