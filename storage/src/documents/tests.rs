@@ -1,4 +1,5 @@
 use super::*;
+use crate::DocumentId;
 use proptest::prelude::*;
 use record::RecordError;
 use std::collections::BTreeMap;

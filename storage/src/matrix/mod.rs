@@ -97,8 +97,11 @@ impl Matrix {
     /// are left out.
     ///
     /// # Errors
-    /// [`StorageError::Invalid`] on another dimension, and [`StorageError::Corrupt`] for ids out of order.
+    /// [`StorageError::Invalid`] on another dimension or 0, and [`StorageError::Corrupt`] for ids out of order.
     pub fn new(dimension: usize, segments: Vec<Arc<MatrixSegment>>) -> Result<Self, StorageError> {
+        if dimension == 0 {
+            return Err(StorageError::Invalid("vectors of 0 numbers".into()));
+        }
         let mut kept: Vec<Arc<MatrixSegment>> = Vec::with_capacity(segments.len());
         let mut starts = vec![0];
         for segment in segments {
