@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use storage::{Cancelled, StorageError};
 
 use crate::bm25::Bm25Error;
+use crate::dataset::DatasetError;
 use crate::encoder::{EncodeError, EncoderIdentity};
 use crate::ingest::walk::WalkError;
 
@@ -67,6 +68,9 @@ pub enum EngineError {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// A data set could not be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// The stores of a collection disagree.
     #[error("the collection is inconsistent: {0}; run `askance doctor --repair`")]
     Inconsistent(String),

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use roaring::RoaringBitmap;
 use storage::flat::{self, FlatHits, Metric};
 use storage::{PassageId, PassageSet, Task};
 
@@ -92,7 +93,8 @@ pub(crate) fn rank<'o>(
     let started = Instant::now();
     let allowed = allowed(open, &query, request)?;
     let filtered = milliseconds(started);
-    let keep = allowed.as_ref().unwrap_or(&open.live);
+    let kept: Option<PassageSet> = allowed.as_ref().map(|allowed| allowed.iter().map(PassageId).collect());
+    let keep = kept.as_ref().unwrap_or(&open.live);
     let (bm25, dense) = rayon::join(
         || (mode != Mode::Dense).then(|| timed(|| bm25_leg(open, &query, allowed.as_ref(), depth))).transpose(),
         || encoder.map(|encoder| timed(|| dense_leg(open, encoder, &query, keep, depth))).transpose(),
@@ -141,7 +143,7 @@ fn resolve_mode(
 }
 
 /// Passages that may be hits; `None` is all that are live.
-fn allowed(open: &Open, query: &ParsedQuery, request: &SearchRequest) -> Result<Option<PassageSet>, EngineError> {
+fn allowed(open: &Open, query: &ParsedQuery, request: &SearchRequest) -> Result<Option<RoaringBitmap>, EngineError> {
     let filter = open.index.eligible(&request.filter).map_err(|error| EngineError::Filter(error.to_string()))?;
     let constraint = open.index.constraint(query)?;
     let both = match (filter, constraint) {
@@ -149,13 +151,13 @@ fn allowed(open: &Open, query: &ParsedQuery, request: &SearchRequest) -> Result<
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) => return Ok(None),
     };
-    Ok(Some((both & open.index.live()).iter().map(PassageId).collect()))
+    Ok(Some(both & open.index.live()))
 }
 
 fn bm25_leg<'o>(
     open: &'o Open,
     query: &ParsedQuery,
-    allowed: Option<&PassageSet>,
+    allowed: Option<&RoaringBitmap>,
     depth: usize,
 ) -> Result<Bm25Leg<'o>, EngineError> {
     let evaluation = open.index.evaluate(query)?;
@@ -270,7 +272,7 @@ impl Ranking<'_> {
     }
 
     fn snippet(&self, matcher: &Matcher, stored: &StoredPassage) -> Snippet {
-        snippet::snippet(&stored.text, matcher, SNIPPET_CHARS)
+        snippet::snippet(&stored.text, stored.language, matcher, SNIPPET_CHARS)
     }
 
     fn explain(&self, open: &Open, id: PassageId) -> Explanation {

@@ -1,3 +1,5 @@
 //! Does the whole of askance keep its promises? One module per theme.
 
+mod evaluation;
 mod house;
+mod pipeline;

@@ -3,6 +3,7 @@
 //! The set is indexed in a scratch collection, one passage a document and unsplit, as published figures have it; then
 //! every judged query goes through the same legs and the same fusion that a person's search goes through.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -156,8 +157,8 @@ fn put(session: &mut Session<'_>, record: Record, report: &mut IndexReport, task
 }
 
 /// The documents of the set, by their ids.
-fn names(open: &Open) -> Result<std::collections::HashSet<String>, EngineError> {
-    Ok(open.index.paths()?.into_iter().collect())
+fn names(open: &Open) -> Result<HashSet<String>, EngineError> {
+    open.live.iter().map(|id| Ok(open.index.path(id)?)).collect()
 }
 
 fn run_queries(

@@ -8,7 +8,7 @@ use storage::documents::DocumentRecord;
 
 use super::session::{DocumentInput, Session};
 use crate::error::EngineError;
-use crate::ingest::EXTRACTOR_VERSION;
+use crate::ingest::extract::EXTRACTOR_VERSION;
 use crate::ingest::walk::{FoundFile, walk};
 use crate::report::IndexReport;
 use crate::request::ReadOptions;

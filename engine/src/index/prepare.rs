@@ -1,13 +1,11 @@
 //! What does one file hold, cut into passages?
 
-use std::fs;
-use std::path::Path;
-
 use super::plan::{Candidate, path_text};
 use super::session::{DocumentInput, PassageInput};
 use crate::bm25::Language;
 use crate::ingest::Extracted;
-use crate::ingest::extract::{ExtractError, extract};
+use crate::ingest::extract::pdf::PdfWorker;
+use crate::ingest::extract::{ExtractError, ExtractOptions, extract, read_file};
 use crate::ingest::split::{SplitBudget, split};
 use crate::request::ReadOptions;
 
@@ -41,23 +39,18 @@ pub(crate) fn prepare(
     budget: &SplitBudget,
     count: &TokenCounter,
 ) -> Prepared {
-    let file = &candidate.file;
-    let too_large = file.size > options.max_file_bytes;
-    let content = if too_large { Err(too_large_reason(file.size, options)) } else { read(&file.path) };
-    let (outcome, bytes) = match content {
-        Err(reason) => (Outcome::Failed(reason), 0),
+    let (outcome, bytes) = match read_file(&candidate.file.path, options.max_file_bytes) {
+        Err(error) => (outcome_of(error), 0),
         Ok(content) => (look_into(candidate, &content, options, budget, count), content.len() as u64),
     };
     Prepared { candidate: candidate.clone(), outcome, bytes }
 }
 
-fn too_large_reason(size: u64, options: &ReadOptions) -> String {
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    format!("{} MiB is over the limit of {} MiB; raise it with --max-file-size", mib(size), mib(options.max_file_bytes))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("cannot read it: {error}"))
+fn outcome_of(error: ExtractError) -> Outcome {
+    match error {
+        ExtractError::NotText { .. } => Outcome::NotText,
+        error => Outcome::Failed(error.to_string()),
+    }
 }
 
 fn look_into(
@@ -71,13 +64,13 @@ fn look_into(
     if candidate.known.as_ref().is_some_and(|known| known.content_hash == hash) {
         return Outcome::Same;
     }
-    match extract(&candidate.file.path, content, options) {
+    let options = ExtractOptions { pdf: PdfWorker::new(options.pdf_worker.clone()), ..ExtractOptions::default() };
+    match extract(&candidate.file.path, content, &options) {
+        Err(error) => outcome_of(error),
         Ok(extracted) => {
             let input = document(candidate, hash, &extracted, budget, count);
             Outcome::Document { input: Box::new(input), warnings: extracted.warnings }
         }
-        Err(ExtractError::NotText) => Outcome::NotText,
-        Err(error) => Outcome::Failed(error.to_string()),
     }
 }
 

@@ -21,7 +21,8 @@ use crate::error::EngineError;
 use crate::ingest::context::{default_count, encoder_text};
 use crate::ingest::split::SplitBudget;
 use crate::ingest::walk::FoundFile;
-use crate::ingest::{EXTRACTOR_VERSION, FileKind, Source};
+use crate::ingest::extract::EXTRACTOR_VERSION;
+use crate::ingest::{FileKind, Source};
 use crate::report::IndexReport;
 
 /// Memory tantivy may fill before it writes a segment, over all its threads.

@@ -3,6 +3,17 @@
 //! `walk` finds files, `extract` turns one file into text with structure ([`Extracted`]),
 //! `split` cuts that text into passages ([`Passage`]).
 
+// Folders to files.
+pub mod walk;
+
+// Files to text.
+pub mod detect;
+pub mod extract;
+
+// Text to passages, and what the encoder sees of one.
+pub mod context;
+pub mod split;
+
 use std::ops::Range;
 
 /// What a file holds, as far as reading it goes.
@@ -37,6 +48,27 @@ pub enum FileKind {
     Notebook,
 }
 
+impl FileKind {
+    /// The kind in one word, as records keep it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Code => "code",
+            Self::Pdf => "pdf",
+            Self::Docx => "docx",
+            Self::Epub => "epub",
+            Self::Mail => "mail",
+            Self::Mailbox => "mailbox",
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::JsonLines => "jsonlines",
+            Self::Notebook => "notebook",
+        }
+    }
+}
+
 /// The text of one file with its structure.
 ///
 /// Invariant: `blocks` are in order, do not overlap, and each range lies on character boundaries of `text`.
@@ -63,6 +95,20 @@ pub struct Block {
     pub kind: BlockKind,
     /// Where the piece starts in the file itself.
     pub source: Source,
+    /// How far places inside the piece can be found again in the file.
+    pub tracking: Tracking,
+}
+
+/// How far places inside a block can be found again in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Tracking {
+    /// Only the start of the block is known; its text was put together or reflowed.
+    #[default]
+    Start,
+    /// Each `\n` of the block is one line end of the file.
+    Lines,
+    /// The block is the file's bytes, one for one.
+    Bytes,
 }
 
 /// What a block is.

@@ -1,0 +1,386 @@
+//! Which terms and phrases of this index does a query stand for?
+//!
+//! A word becomes one [`Group`]: its stems in every language of the collection, in every field. What is written
+//! together (`parse_http`, `covid-19`, `parseHttp`, a run of Chinese) gives its words and, as one more group, the
+//! phrase they make.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+
+use tantivy::postings::TermInfo;
+use tantivy::query::FuzzyTermQuery;
+use tantivy::schema::Term;
+use tantivy::termdict::TermDictionary;
+
+use super::analysis::{Analyzed, TokenKind, analyze, plain};
+use super::postings::Segment;
+use super::query::{Clause, Occur, ParsedQuery, SearchField};
+use super::reader::Bm25Index;
+
+/// Terms a fuzzy word or a single character expands to at most; the nearest and most frequent ones.
+const MAX_EXPANSIONS: usize = 64;
+/// Weight of a fuzzy match for each letter changed.
+const FUZZY_WEIGHT: f32 = 0.5;
+/// Share of the passages a function word of a rarer language has to be in before it is left out.
+const FREQUENT_SHARE: f64 = 0.1;
+
+/// Terms and phrases that are one thing to the scoring formula: their frequencies add up.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) occur: Occur,
+    pub(super) boost: f32,
+    pub(super) alternatives: Vec<Alternative>,
+    /// A function word, left out if the query has other words.
+    function_word: bool,
+}
+
+/// One term, or several at fixed offsets, in one field.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Alternative {
+    pub(super) field: SearchField,
+    pub(super) weight: f32,
+    pub(super) terms: Vec<(u32, String)>,
+}
+
+/// One token under each language of the collection.
+struct Variants {
+    kind: TokenKind,
+    position: usize,
+    range: std::ops::Range<usize>,
+    /// Different terms only.
+    terms: Vec<String>,
+}
+
+impl Bm25Index {
+    /// The groups of `query`, the forbidden ones included.
+    pub(super) fn resolve(&self, query: &ParsedQuery) -> io::Result<Vec<Group>> {
+        let with_words = query.positive().any(|clause| !clause.phrase);
+        let mut groups = Vec::new();
+        for clause in &query.clauses {
+            self.resolve_clause(clause, query.fuzzy, with_words, &mut groups)?;
+        }
+        let meaningful = |group: &Group| group.occur != Occur::MustNot && !group.function_word;
+        if groups.iter().any(meaningful) {
+            groups.retain(|group| !group.function_word);
+        }
+        Ok(merge_repeated(groups))
+    }
+
+    fn resolve_clause(
+        &self,
+        clause: &Clause,
+        fuzzy: bool,
+        with_words: bool,
+        out: &mut Vec<Group>,
+    ) -> io::Result<()> {
+        let tokens = self.variants(&clause.text);
+        let parts: Vec<&Variants> = tokens
+            .iter()
+            .filter(|token| token.kind != TokenKind::Whole)
+            .collect();
+        let whole = tokens.iter().find(|token| token.kind == TokenKind::Whole);
+        let together = parts.len() > 1;
+        let strict = clause.occur != Occur::Should;
+        if together {
+            let mut phrase = self.phrase_group(clause, &parts);
+            if let Some(whole) = whole.filter(|whole| parts.iter().all(|part| whole.covers(part))) {
+                phrase
+                    .alternatives
+                    .extend(word_alternatives(clause, &whole.terms));
+            }
+            if !clause.phrase && !strict {
+                phrase.boost = self.scoring.compound;
+            }
+            out.push(phrase);
+        }
+        // A quotation in running text also counts by its words; alone, it is meant.
+        let words = !together || (!strict && (!clause.phrase || with_words));
+        if words {
+            for token in parts {
+                out.push(self.word_group(clause, token, fuzzy && !clause.phrase, together)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tokens of `text`, each with its terms in all languages. The last character of a run stands for itself only
+    /// where it is the whole run.
+    fn variants(&self, text: &str) -> Vec<Variants> {
+        let mut tokens: Vec<Variants> = Vec::new();
+        for (i, &(language, _)) in self.languages.iter().enumerate() {
+            for (at, token) in analyze(language, text).into_iter().enumerate() {
+                if i == 0 {
+                    tokens.push(Variants::new(token));
+                } else if let Some(variants) = tokens.get_mut(at)
+                    && !variants.terms.contains(&token.term)
+                {
+                    variants.terms.push(token.term);
+                }
+            }
+        }
+        let pairs: HashSet<usize> = tokens
+            .iter()
+            .filter(|token| token.kind == TokenKind::Pair)
+            .map(|token| token.range.end)
+            .collect();
+        tokens.retain(|token| token.kind != TokenKind::Last || !pairs.contains(&token.range.end));
+        tokens
+    }
+
+    fn phrase_group(&self, clause: &Clause, parts: &[&Variants]) -> Group {
+        let most = parts.iter().map(|part| part.terms.len()).max().unwrap_or(0);
+        let first = parts.first().map_or(0, |part| part.position);
+        let mut alternatives: Vec<Alternative> = Vec::new();
+        for i in 0..most {
+            // Languages come in one order, so the i-th terms go together; where a word has fewer, its last one is
+            // shared.
+            let terms: Vec<(u32, String)> = parts
+                .iter()
+                .filter_map(|part| {
+                    let term = part.terms.get(i).or(part.terms.last())?;
+                    Some(((part.position - first) as u32, term.clone()))
+                })
+                .collect();
+            alternatives.extend(phrase_fields(clause).iter().map(|&field| Alternative {
+                field,
+                weight: 1.0,
+                terms: terms.clone(),
+            }));
+        }
+        Group {
+            occur: clause.occur,
+            boost: 1.0,
+            alternatives,
+            function_word: false,
+        }
+    }
+
+    fn word_group(
+        &self,
+        clause: &Clause,
+        token: &Variants,
+        fuzzy: bool,
+        together: bool,
+    ) -> io::Result<Group> {
+        let typed = plain(&clause.text[token.range.clone()]);
+        let mut alternatives = word_alternatives(clause, &token.terms);
+        if token.kind == TokenKind::Last {
+            alternatives.extend(self.expand_prefix(clause, &typed)?);
+        } else if fuzzy && token.kind == TokenKind::Word {
+            alternatives.extend(self.expand_fuzzy(clause, &typed, &token.terms)?);
+        }
+        let optional = clause.occur == Occur::Should && clause.field.is_none() && !clause.phrase;
+        Ok(Group {
+            occur: clause.occur,
+            boost: 1.0,
+            alternatives,
+            function_word: (optional || together) && self.is_function_word(&typed, &token.terms)?,
+        })
+    }
+
+    /// A word that says nothing in this collection: on the list of the language most of it is in, or on another
+    /// present language's list and frequent.
+    fn is_function_word(&self, typed: &str, terms: &[String]) -> io::Result<bool> {
+        for &(language, passages) in &self.languages {
+            if language.is_stop_word(typed)
+                && (passages * 2 >= self.documents
+                    || self.term_frequency(terms)? as f64 >= FREQUENT_SHARE * self.documents as f64)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Passages whose body holds the most frequent of `terms`.
+    pub(super) fn term_frequency(&self, terms: &[String]) -> io::Result<u64> {
+        let mut most = 0;
+        for term in terms {
+            let mut frequency = 0;
+            for segment in &self.segments {
+                let info = segment.field(SearchField::Body).term_info(term)?;
+                frequency += info.map_or(0, |info| u64::from(info.doc_freq));
+            }
+            most = most.max(frequency);
+        }
+        Ok(most)
+    }
+
+    fn expand_fuzzy(
+        &self,
+        clause: &Clause,
+        typed: &str,
+        terms: &[String],
+    ) -> io::Result<Vec<Alternative>> {
+        let distance = match typed.chars().count() {
+            0..=3 => return Ok(Vec::new()),
+            4..=7 => 1,
+            _ => 2,
+        };
+        let mut found = HashMap::new();
+        for term in terms {
+            let query = FuzzyTermQuery::new(
+                Term::from_field_text(self.fields.body, term),
+                distance,
+                true,
+            );
+            let automaton = query.automaton().map_err(io::Error::other)?;
+            for dictionary in self.dictionaries(clause) {
+                let mut stream = dictionary.search(&automaton).into_stream()?;
+                while stream.advance() {
+                    count_term(&mut found, stream.key(), stream.value());
+                }
+            }
+        }
+        let mut ranked: Vec<(usize, std::cmp::Reverse<u64>, String)> = found
+            .into_iter()
+            .filter(|(found, _)| !terms.contains(found))
+            .map(|(found, frequency)| {
+                let steps = terms
+                    .iter()
+                    .map(|term| edit_distance(term, &found))
+                    .min()
+                    .unwrap_or(0);
+                (steps.max(1), std::cmp::Reverse(frequency), found)
+            })
+            .collect();
+        ranked.sort();
+        ranked.truncate(MAX_EXPANSIONS);
+        let expand = |(steps, _, term): (usize, _, String)| {
+            let weight = FUZZY_WEIGHT.powi(i32::try_from(steps).unwrap_or(i32::MAX));
+            word_alternatives(clause, &[term])
+                .into_iter()
+                .map(move |alternative| Alternative {
+                    weight,
+                    ..alternative
+                })
+        };
+        Ok(ranked.into_iter().flat_map(expand).collect())
+    }
+
+    /// Terms that begin with a single character of a script without spaces.
+    fn expand_prefix(&self, clause: &Clause, typed: &str) -> io::Result<Vec<Alternative>> {
+        let mut found = HashMap::new();
+        let end = format!("{typed}{}", char::MAX);
+        for dictionary in self.dictionaries(clause) {
+            let mut stream = dictionary.range().gt(typed).le(&end).into_stream()?;
+            while stream.advance() {
+                count_term(&mut found, stream.key(), stream.value());
+            }
+        }
+        let mut ranked: Vec<(std::cmp::Reverse<u64>, String)> = found
+            .into_iter()
+            .map(|(term, count)| (std::cmp::Reverse(count), term))
+            .collect();
+        ranked.sort();
+        ranked.truncate(MAX_EXPANSIONS);
+        Ok(ranked
+            .into_iter()
+            .flat_map(|(_, term)| word_alternatives(clause, &[term]))
+            .collect())
+    }
+
+    /// The dictionaries of all fields `clause` looks in.
+    fn dictionaries(&self, clause: &Clause) -> impl Iterator<Item = &TermDictionary> {
+        let fields = word_fields(clause);
+        let of_segment = move |segment| {
+            fields
+                .iter()
+                .map(move |&field| Segment::field(segment, field).inverted.terms())
+        };
+        self.segments.iter().flat_map(of_segment)
+    }
+}
+
+fn count_term(found: &mut HashMap<String, u64>, term: &[u8], info: &TermInfo) {
+    let term = String::from_utf8_lossy(term).into_owned();
+    *found.entry(term).or_default() += u64::from(info.doc_freq);
+}
+
+impl Variants {
+    fn new(token: Analyzed) -> Self {
+        Self {
+            kind: token.kind,
+            position: token.position,
+            range: token.range,
+            terms: vec![token.term],
+        }
+    }
+
+    fn covers(&self, part: &Self) -> bool {
+        self.range.start <= part.range.start && part.range.end <= self.range.end
+    }
+}
+
+fn word_fields(clause: &Clause) -> &'static [SearchField] {
+    match clause.field {
+        None => &SearchField::ALL,
+        Some(SearchField::Body) => &[SearchField::Body],
+        Some(SearchField::Title) => &[SearchField::Title],
+        Some(SearchField::Heading) => &[SearchField::Heading],
+        Some(SearchField::Name) => &[SearchField::Name],
+        Some(SearchField::Path) => &[SearchField::Path, SearchField::Name],
+    }
+}
+
+/// Without a field, phrases are looked for where positions are kept.
+fn phrase_fields(clause: &Clause) -> &'static [SearchField] {
+    match clause.field {
+        None => &[SearchField::Body, SearchField::Title, SearchField::Heading],
+        Some(_) => word_fields(clause),
+    }
+}
+
+fn word_alternatives(clause: &Clause, terms: &[String]) -> Vec<Alternative> {
+    let fields = word_fields(clause);
+    terms
+        .iter()
+        .flat_map(|term| {
+            fields.iter().map(move |&field| Alternative {
+                field,
+                weight: 1.0,
+                terms: vec![(0, term.clone())],
+            })
+        })
+        .collect()
+}
+
+/// A word typed twice counts twice and is looked up once.
+fn merge_repeated(groups: Vec<Group>) -> Vec<Group> {
+    let mut merged: Vec<Group> = Vec::with_capacity(groups.len());
+    for group in groups {
+        let same = |other: &&mut Group| {
+            other.occur == group.occur && other.alternatives == group.alternatives
+        };
+        match merged.iter_mut().find(same) {
+            Some(other) => other.boost += group.boost,
+            None => merged.push(group),
+        }
+    }
+    merged
+}
+
+/// Letters to insert, delete, change or swap to make `a` into `b` (optimal string alignment).
+pub(super) fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let width = b.len() + 1;
+    let mut costs: Vec<usize> = vec![0; (a.len() + 1) * width];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            let at = i * width + j;
+            if i == 0 || j == 0 {
+                costs[at] = i + j;
+                continue;
+            }
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            let mut cost = (costs[at - width] + 1)
+                .min(costs[at - 1] + 1)
+                .min(costs[at - width - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                cost = cost.min(costs[at - 2 * width - 2] + 1);
+            }
+            costs[at] = cost;
+        }
+    }
+    costs.last().copied().unwrap_or(0)
+}
