@@ -1,0 +1,97 @@
+//! What does each command look like in use? Shown below its `--help`.
+
+/// Below `askance --help`.
+pub const ASKANCE: &str = "\
+Examples:
+  askance search --in ~/notes \"standing desk\"     index a folder, then search it
+  askance index ~/Documents ~/mail                add folders to your collection
+  askance search how do I renew a passport        search the collection
+  askance model add ./all-MiniLM-L6-v2            add an encoder, to search by meaning
+
+Results go to stdout, everything else to stderr.
+Exit status: 0 found or done, 1 nothing found, 2 error.";
+
+/// Below `askance index --help`.
+pub const INDEX: &str = "\
+Examples:
+  askance index ~/Documents              add a folder, or refresh it
+  askance index . --hidden --no-ignore   every file, also those git ignores
+  askance index ~/papers --max-size 1G   large PDFs too
+
+Files that cannot be read are counted, named by `askance status`, and tried again when they change.";
+
+/// Below `askance search --help`.
+pub const SEARCH: &str = "\
+Examples:
+  askance search --in . \"retry with backoff\"           a folder that was never indexed
+  askance search tax return --type pdf --after 2025-01-01
+  askance search '\"exact phrase\" -draft' --path '*/reports/*'
+  askance search passport renewal --mode dense --explain
+  askance search invoice --json | jq -r '.hits[].path'
+  askance search invoice --json-lines | head -3
+
+A query that starts with a minus sign goes after `--`.";
+
+/// Below `askance remove --help`.
+pub const REMOVE: &str = "\
+Examples:
+  askance remove ~/Documents/old     forget a folder and everything below it
+  askance remove notes.md            forget one file";
+
+/// Below `askance status --help`.
+pub const STATUS: &str = "\
+Examples:
+  askance status
+  askance status --json | jq '.failures'     every file that could not be read, with the reason";
+
+/// Below `askance doctor --help`.
+pub const DOCTOR: &str = "\
+Examples:
+  askance doctor            check everything, change nothing
+  askance doctor --repair   rebuild what is damaged
+
+Exit status: 0 sound (or repaired), 2 problems remain.";
+
+/// Below `askance model --help`.
+pub const MODEL: &str = "\
+Examples:
+  askance model add ./all-MiniLM-L6-v2
+  askance model use all-MiniLM-L6-v2     re-encodes the current collection
+  askance model list
+  askance model use none                 back to words";
+
+/// Below `askance model add --help`.
+pub const MODEL_ADD: &str = "\
+Examples:
+  askance model add ~/Downloads/all-MiniLM-L6-v2
+  askance model add ./model --name minilm
+  askance model add sentence-transformers/all-MiniLM-L6-v2";
+
+/// Below `askance model use --help`.
+pub const MODEL_USE: &str = "\
+Examples:
+  askance model use all-MiniLM-L6-v2                  for new collections, and this one
+  askance model use all-MiniLM-L6-v2 --no-reindex     for new collections only
+  askance model use none";
+
+/// Below `askance eval --help`.
+pub const EVAL: &str = "\
+Examples:
+  askance eval --beir data/scifact --mode bm25
+  askance eval --beir data/scifact data/nfcorpus --model all-MiniLM-L6-v2
+  askance eval --beir data/scifact --run hybrid.trec --json
+
+Sets are indexed once in the cache folder and reused while their content stays the same.";
+
+/// Below `askance compare --help`.
+pub const COMPARE: &str = "\
+Examples:
+  askance compare bm25.trec hybrid.trec --qrels data/scifact/qrels/test.tsv
+  askance compare a.trec b.trec --qrels qrels.txt --metric recall@100";
+
+/// Below `askance completions --help`.
+pub const COMPLETIONS: &str = "\
+Examples:
+  askance completions bash > ~/.local/share/bash-completion/completions/askance
+  askance completions zsh > ~/.zfunc/_askance
+  askance completions fish > ~/.config/fish/completions/askance.fish";

@@ -1,0 +1,340 @@
+//! What do indexing, removing, status and the check-up look like?
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use engine::report::{DoctorReport, IndexReport, RemoveReport, Status};
+use indicatif::{HumanBytes, HumanCount};
+use serde_json::{Value, json};
+
+use super::text::{duration, escape};
+use super::{Page, Report, json, style};
+use crate::session::shown;
+use crate::warn::Warning;
+
+/// What a run of indexing did.
+pub struct Indexed {
+    /// The collection's folder.
+    pub collection: PathBuf,
+    /// The engine's account.
+    pub report: IndexReport,
+    /// Encoder of the passages, if any.
+    pub encoder: Option<String>,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report for Indexed {
+    fn json(&self) -> Value {
+        let r = &self.report;
+        json!({
+            "collection": json::path(&self.collection),
+            "added": r.added,
+            "changed": r.changed,
+            "moved": r.moved,
+            "removed": r.removed,
+            "unchanged": r.unchanged,
+            "skipped": r.skipped,
+            "failed": json::failures(&r.failed),
+            "still_failing": r.still_failing,
+            "passages": r.passages,
+            "encoded": r.encoded,
+            "reused": r.reused,
+            "bytes": r.bytes,
+            "interrupted": r.interrupted,
+            "seconds": r.seconds,
+            "generation": r.generation,
+            "encoder": self.encoder,
+            "warnings": json::warnings(&self.warnings),
+        })
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let r = &self.report;
+        writeln!(page, "{}", file_counts(r))?;
+        let encoder = self.encoder.as_ref().map(|name| {
+            format!(
+                ", {} encoded by {}, {} reused",
+                HumanCount(r.encoded),
+                escape(name),
+                HumanCount(r.reused)
+            )
+        });
+        writeln!(
+            page,
+            "{} passages written{}, {} read in {}, generation {}",
+            HumanCount(r.passages),
+            encoder.unwrap_or_default(),
+            HumanBytes(r.bytes),
+            duration(r.seconds),
+            r.generation
+        )
+    }
+}
+
+/// "12 files added, 3 changed, 4,000 unchanged"; counts of zero are left out.
+fn file_counts(r: &IndexReport) -> String {
+    let counts = [
+        (r.added, "added"),
+        (r.changed, "changed"),
+        (r.moved, "moved"),
+        (r.removed, "removed"),
+        (r.unchanged, "unchanged"),
+        (r.skipped, "without text left out"),
+        (r.failed.len() as u64 + r.still_failing, "unreadable"),
+    ];
+    let said: Vec<_> = counts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{} {what}", HumanCount(*n)))
+        .collect();
+    if said.is_empty() {
+        "no files found".to_owned()
+    } else {
+        format!("files: {}", said.join(", "))
+    }
+}
+
+/// What removing did.
+pub struct Removed {
+    /// The engine's account.
+    pub report: RemoveReport,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report for Removed {
+    fn json(&self) -> Value {
+        json!({
+            "documents": self.report.documents,
+            "passages": self.report.passages,
+            "unknown": json::paths(&self.report.unknown),
+            "generation": self.report.generation,
+            "warnings": json::warnings(&self.warnings),
+        })
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let RemoveReport {
+            documents,
+            passages,
+            generation,
+            ..
+        } = self.report;
+        let (documents, passages) = (HumanCount(documents), HumanCount(passages));
+        writeln!(
+            page,
+            "{documents} documents and {passages} passages removed, generation {generation}"
+        )
+    }
+}
+
+/// What a collection holds.
+pub struct Held {
+    /// The engine's account.
+    pub status: Status,
+    /// Device that encodes.
+    pub device: &'static str,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+    /// Paths below it are shown without it.
+    pub current: PathBuf,
+}
+
+impl Report for Held {
+    fn json(&self) -> Value {
+        let s = &self.status;
+        json!({
+            "collection": json::path(&s.collection),
+            "generation": s.generation,
+            "published": s.published,
+            "roots": json::paths(&s.roots),
+            "documents": s.documents,
+            "passages": s.passages,
+            "text_bytes": s.text_bytes,
+            "extensions": json::object(&s.extensions),
+            "encoder": s.encoder,
+            "device": s.encoder.as_ref().map(|_| self.device),
+            "dense_search": s.dense_search,
+            "bytes_on_disk": json::object(&s.bytes_on_disk),
+            "failures": json::failures(&s.failures),
+            "writer": s.writer,
+            "warnings": json::warnings(&self.warnings),
+        })
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let s = &self.status;
+        row(page, "collection", &s.collection.to_string_lossy())?;
+        let published = s
+            .published
+            .as_ref()
+            .map(|at| format!(", published {at}"))
+            .unwrap_or_default();
+        row(page, "generation", &format!("{}{published}", s.generation))?;
+        for root in &s.roots {
+            row(page, "folder", &shown(root, &self.current))?;
+        }
+        row(
+            page,
+            "documents",
+            &format!("{}{}", HumanCount(s.documents), self.kinds()),
+        )?;
+        row(
+            page,
+            "passages",
+            &format!(
+                "{}, {} of text",
+                HumanCount(s.passages),
+                HumanBytes(s.text_bytes)
+            ),
+        )?;
+        row(page, "encoder", &self.encoder())?;
+        row(page, "on disk", &self.disk())?;
+        if let Some(writer) = &s.writer {
+            row(page, "writing now", writer)?;
+        }
+        self.failures(page)
+    }
+}
+
+impl Held {
+    fn kinds(&self) -> String {
+        let named = self.status.extensions.iter().take(8);
+        let kinds: Vec<_> = named
+            .map(|(ext, n)| format!("{} {}", HumanCount(*n), extension(ext)))
+            .collect();
+        if kinds.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", kinds.join(", "))
+        }
+    }
+
+    fn encoder(&self) -> String {
+        let Some(e) = &self.status.encoder else {
+            return "none, search is by words".to_owned();
+        };
+        let search = self.status.dense_search.as_deref().unwrap_or("exact");
+        format!(
+            "{} ({}, {} dimensions, {}) on {}, {search} search",
+            e.name,
+            e.family,
+            e.dimension,
+            &short(&e.hash),
+            self.device
+        )
+    }
+
+    fn disk(&self) -> String {
+        let stores = &self.status.bytes_on_disk;
+        let total = stores.iter().map(|(_, bytes)| bytes).sum();
+        let parts: Vec<_> = stores
+            .iter()
+            .map(|(name, bytes)| format!("{name} {}", HumanBytes(*bytes)))
+            .collect();
+        format!("{} ({})", HumanBytes(total), parts.join(", "))
+    }
+
+    fn failures(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let failures = &self.status.failures;
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let (warning, place) = (style::WARNING, style::PLACE);
+        writeln!(
+            page,
+            "\n{warning}{} files could not be read:{warning:#}",
+            HumanCount(failures.len() as u64)
+        )?;
+        for failure in failures {
+            let path = shown(&failure.path, &self.current);
+            writeln!(
+                page,
+                "  {place}{path}{place:#}: {}",
+                escape(&failure.reason)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The first characters of a hash: enough to tell two apart by eye.
+pub fn short(hash: &str) -> String {
+    hash.chars().take(8).collect()
+}
+
+fn extension(ext: &str) -> &str {
+    if ext.is_empty() {
+        "without extension"
+    } else {
+        ext
+    }
+}
+
+fn row(page: &mut Page<'_>, name: &str, value: &str) -> io::Result<()> {
+    let dim = style::DIM;
+    writeln!(page, "{dim}{name:<12}{dim:#}{}", escape(value))
+}
+
+/// What the check-up found.
+pub struct CheckedUp {
+    /// The first pass: what was looked at, what was wrong, what was repaired.
+    pub report: DoctorReport,
+    /// Problems a second pass still found after repairing.
+    pub remaining: Vec<String>,
+    /// Whether repair was asked for.
+    pub repair: bool,
+}
+
+impl CheckedUp {
+    /// Whether the collection is sound now.
+    pub fn is_sound(&self) -> bool {
+        self.remaining.is_empty()
+    }
+}
+
+impl Report for CheckedUp {
+    fn json(&self) -> Value {
+        json!({
+            "sound": self.is_sound(),
+            "checks": self.report.checks,
+            "repaired": self.report.repaired,
+            "remaining": self.remaining,
+        })
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let (good, bad) = (style::GOOD, style::ERROR);
+        for check in &self.report.checks {
+            if check.problems.is_empty() {
+                writeln!(page, "{good}sound{good:#}    {}", check.name)?;
+            }
+            for problem in &check.problems {
+                writeln!(
+                    page,
+                    "{bad}damaged{bad:#}  {}: {}",
+                    check.name,
+                    escape(problem)
+                )?;
+            }
+        }
+        for repaired in &self.report.repaired {
+            writeln!(page, "{good}repaired{good:#} {}", escape(repaired))?;
+        }
+        match (self.is_sound(), self.repair) {
+            (true, _) => Ok(()),
+            (false, false) => writeln!(
+                page,
+                "run `askance doctor --repair`; your own files are never touched"
+            ),
+            (false, true) => self
+                .remaining
+                .iter()
+                .try_for_each(|problem| writeln!(page, "{bad}remains{bad:#}  {}", escape(problem))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! How far is it, and how long will it take?
+//!
+//! Bars on a terminal, one a stage; elsewhere a line from time to time, so that a log shows that work goes on.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use storage::Progress;
+
+use crate::output::text::duration;
+use crate::session::Talk;
+
+/// Work shorter than this shows no plain line at all.
+const FIRST_LINE: Duration = Duration::from_secs(3);
+/// Time between two plain lines of a stage.
+const NEXT_LINE: Duration = Duration::from_secs(10);
+
+const BAR: &str =
+    "{msg:20} {bar:24.cyan/dim} {human_pos:>9} of {human_len:<9} {per_sec:>12}  {eta} left";
+const COUNT: &str = "{msg:20} {spinner:.cyan} {human_pos:>9} {per_sec:>12}";
+
+/// Shows the reports of one piece of long work; cleared when dropped.
+pub struct Meter<'a> {
+    talk: &'a Talk,
+    bars: MultiProgress,
+    stages: Mutex<Vec<Stage>>,
+}
+
+struct Stage {
+    name: &'static str,
+    bar: ProgressBar,
+    begun: Instant,
+    next_line: Instant,
+}
+
+impl<'a> Meter<'a> {
+    /// A display with nothing on it yet.
+    pub fn new(talk: &'a Talk) -> Self {
+        Self {
+            talk,
+            bars: MultiProgress::new(),
+            stages: Mutex::default(),
+        }
+    }
+
+    /// Takes one report. Stages may alternate.
+    pub fn report(&self, progress: Progress) {
+        if self.talk.is_quiet() {
+            return;
+        }
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = stages.iter().position(|stage| stage.name == progress.stage);
+        let index = known.unwrap_or_else(|| {
+            stages.push(self.stage(progress.stage));
+            stages.len() - 1
+        });
+        let Some(stage) = stages.get_mut(index) else {
+            return;
+        };
+        if self.talk.draws_bars() {
+            stage.draw(progress);
+        } else if let Some(line) = stage.line(progress, Instant::now()) {
+            self.talk.note(&line);
+        }
+    }
+
+    fn stage(&self, name: &'static str) -> Stage {
+        let begun = Instant::now();
+        let bar = match self.talk.draws_bars() {
+            true => self.bars.add(ProgressBar::no_length().with_message(name)),
+            false => ProgressBar::hidden(),
+        };
+        Stage {
+            name,
+            bar,
+            begun,
+            next_line: begun + FIRST_LINE,
+        }
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        // Drawing failed before if it fails here; the work itself does not care.
+        let _ = self.bars.clear();
+    }
+}
+
+impl Stage {
+    fn draw(&self, progress: Progress) {
+        let total = (progress.total > 0).then_some(progress.total);
+        if self.bar.length() != total || self.bar.position() == 0 {
+            let template = if total.is_some() { BAR } else { COUNT };
+            self.bar.set_style(template_style(template));
+            match total {
+                Some(total) => self.bar.set_length(total),
+                None => self.bar.unset_length(),
+            }
+        }
+        self.bar.set_position(progress.done);
+    }
+
+    /// The line to print now, if it is time for one.
+    fn line(&mut self, progress: Progress, now: Instant) -> Option<String> {
+        if now < self.next_line {
+            return None;
+        }
+        self.next_line = now + NEXT_LINE;
+        Some(plain(progress, now - self.begun))
+    }
+}
+
+fn template_style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// "reading files: 1,200 of 5,000, 310/s, 12 s left"
+fn plain(progress: Progress, elapsed: Duration) -> String {
+    let Progress { stage, done, total } = progress;
+    let rate = done as f64 / elapsed.as_secs_f64().max(1e-3);
+    let done_text = HumanCount(done);
+    if total == 0 || done == 0 {
+        return format!("{stage}: {done_text}, {rate:.0}/s");
+    }
+    let left = duration(total.saturating_sub(done) as f64 / rate);
+    format!(
+        "{stage}: {done_text} of {}, {rate:.0}/s, {left} left",
+        HumanCount(total)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(done: u64, total: u64) -> Progress {
+        Progress {
+            stage: "reading files",
+            done,
+            total,
+        }
+    }
+
+    #[test]
+    fn a_line_tells_rate_and_time_left() {
+        let elapsed = Duration::from_secs(4);
+        assert_eq!(
+            plain(at(1200, 5000), elapsed),
+            "reading files: 1,200 of 5,000, 300/s, 13 s left"
+        );
+        assert_eq!(plain(at(1200, 0), elapsed), "reading files: 1,200, 300/s");
+        assert_eq!(plain(at(0, 10), elapsed), "reading files: 0, 0/s");
+    }
+
+    #[test]
+    fn lines_come_at_intervals() {
+        let begun = Instant::now();
+        let mut stage = Stage {
+            name: "reading files",
+            bar: ProgressBar::hidden(),
+            begun,
+            next_line: begun + FIRST_LINE,
+        };
+        let seconds = (0..30).filter(|s| {
+            stage
+                .line(at(1, 2), begun + Duration::from_secs(*s))
+                .is_some()
+        });
+        assert_eq!(seconds.collect::<Vec<_>>(), [3, 13, 23]);
+    }
+
+    #[test]
+    fn templates_are_valid() {
+        for template in [BAR, COUNT] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+}

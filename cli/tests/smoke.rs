@@ -1,0 +1,410 @@
+//! Does the real binary behave as people and scripts rely on?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A home of askance's own and a folder of files, both gone with the test.
+struct Desk {
+    dir: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self {
+            dir: tempfile::tempdir().expect("a temporary folder"),
+        };
+        fs::create_dir_all(desk.files().join("sub")).expect("a folder");
+        desk.write("desk.md", "# Standing desk\n\nSet the desk to elbow height.\n\n## Cable tray\n\nZip ties hold it.\n");
+        desk.write(
+            "sub/retry.rs",
+            "/// Retries with backoff.\nfn retry_with_backoff() {}\n",
+        );
+        desk.write("plain.txt", "The heron stood in the reeds all morning.\n");
+        desk.write("page.html", "<html><title>Tides</title><body><p>Spring tides follow the new moon.</p></body></html>");
+        desk
+    }
+
+    fn indexed() -> Self {
+        let desk = Self::new();
+        desk.run(&["index", "files"]).expect(0);
+        desk
+    }
+
+    fn files(&self) -> PathBuf {
+        self.dir.path().join("files")
+    }
+
+    fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.files().join(name), text).expect("a file is written");
+    }
+
+    /// askance in this home and no other, whatever the environment of the tests says.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_askance"));
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("ASKANCE_HOME", self.home());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(self.command(arguments).output().expect("the binary starts"))
+    }
+}
+
+/// What a process said and how it ended.
+#[derive(Debug)]
+struct Outcome {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Outcome {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Self {
+            code: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
+    fn expect(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            self.out,
+            self.err
+        );
+        self
+    }
+
+    /// stderr of a failure: one line that starts with "error:" and holds `part`.
+    fn error(self, part: &str) {
+        let Self { err, .. } = self.expect(2);
+        assert!(
+            err.starts_with("error: ") && err.trim_end().lines().count() == 1,
+            "not one sentence: {err}"
+        );
+        assert!(err.contains(part), "{part:?} is not in {err}");
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out))
+    }
+}
+
+#[test]
+fn a_folder_is_indexed_and_searched() {
+    let desk = Desk::new();
+    let indexed = desk.run(&["index", "files", "--json"]).expect(0).json();
+    assert_eq!(indexed["added"], 4, "{indexed}");
+    let found = desk.run(&["search", "elbow height"]).expect(0);
+    assert!(found.out.contains("files/desk.md:"), "{}", found.out);
+    assert!(
+        found.err.contains("bm25 · "),
+        "the footer names the mode: {}",
+        found.err
+    );
+}
+
+#[test]
+fn json_is_one_object_and_json_lines_one_a_hit() {
+    let desk = Desk::indexed();
+    let json = desk
+        .run(&["search", "retry backoff", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(json["query"], "retry backoff");
+    assert!(
+        json["hits"][0]["path"]
+            .as_str()
+            .is_some_and(|path| path.ends_with("files/sub/retry.rs")),
+        "{json}"
+    );
+    assert!(
+        json["warnings"].to_string().contains("askance model add"),
+        "{json}"
+    );
+    let lines = desk
+        .run(&["search", "retry backoff", "--json-lines"])
+        .expect(0);
+    assert!(!lines.out.is_empty());
+    for line in lines.out.lines() {
+        let hit: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+        assert!(hit["rank"].is_u64(), "{hit}");
+    }
+}
+
+#[test]
+fn the_lack_of_an_encoder_is_said_once_but_always_in_json() {
+    let desk = Desk::indexed();
+    let said = |outcome: Outcome| outcome.expect(0).err.contains("askance model add");
+    assert!(said(desk.run(&["search", "heron"])));
+    assert!(!said(desk.run(&["search", "heron"])));
+    let json = desk.run(&["search", "heron", "--json"]).expect(0).json();
+    assert_eq!(json["mode"], "bm25");
+    assert_eq!(json["warnings"].as_array().map(Vec::len), Some(1), "{json}");
+}
+
+#[test]
+fn in_searches_a_folder_that_was_never_indexed_and_leaves_the_collection_alone() {
+    let desk = Desk::new();
+    let found = desk
+        .run(&["search", "--in", "files", "spring", "tides"])
+        .expect(0);
+    assert!(found.out.contains("page.html"), "{}", found.out);
+    assert_eq!(
+        desk.run(&["status", "--json"]).expect(0).json()["generation"],
+        0
+    );
+    desk.write("new.txt", "A kingfisher passed.\n");
+    desk.run(&["search", "--in", "files", "kingfisher"])
+        .expect(0);
+    desk.run(&["search", "kingfisher"]).expect(1);
+}
+
+#[test]
+fn nothing_found_is_1_and_so_is_an_empty_collection() {
+    let desk = Desk::indexed();
+    let nothing = desk.run(&["search", "xylophone"]).expect(1);
+    assert_eq!(nothing.out, "");
+    let empty = Desk::new().run(&["search", "heron"]).expect(1);
+    assert!(empty.err.contains("askance index"), "{}", empty.err);
+}
+
+#[test]
+fn errors_are_one_sentence_and_2() {
+    let desk = Desk::indexed();
+    desk.run(&["index", "no/such/folder"])
+        .error("there is no file or folder no/such/folder");
+    desk.run(&["search", "heron", "--after", "soon"])
+        .error("'soon' is no date");
+    desk.run(&["search", "heron", "--mode", "dense"])
+        .error("askance model");
+    desk.run(&["model", "use", "nothing"])
+        .error("there is no model named nothing");
+    desk.run(&["model", "add", "files"]).error("config.json");
+    desk.run(&["eval", "--beir", "files", "--mode", "bm25"])
+        .error("corpus.jsonl");
+    desk.run(&["compare", "a.trec", "b.trec", "--qrels", "q.tsv"])
+        .error("q.tsv");
+    desk.run(&["search", "heron", "--limit", "0"]).expect(2);
+    desk.run(&["frobnicate"]).expect(2);
+}
+
+#[test]
+fn a_missing_path_among_others_touches_nothing() {
+    let desk = Desk::new();
+    desk.run(&["index", "files", "gone"]).error("gone");
+    assert!(!desk.home().join("data").exists());
+}
+
+#[test]
+fn an_unreadable_file_is_a_warning_and_remembered() {
+    let desk = Desk::new();
+    desk.write("broken.pdf", "%PDF-1.7\nthis is no PDF\n");
+    let indexed = desk.run(&["index", "files"]).expect(0);
+    assert!(
+        indexed.err.contains("1 file could not be read"),
+        "{}",
+        indexed.err
+    );
+    let status = desk.run(&["status", "--json"]).expect(0).json();
+    assert!(
+        status["failures"][0]["path"]
+            .as_str()
+            .is_some_and(|path| path.ends_with("broken.pdf")),
+        "{status}"
+    );
+    let again = desk.run(&["index", "files", "--json"]).expect(0).json();
+    assert_eq!(
+        (&again["still_failing"], &again["unchanged"]),
+        (&1.into(), &4.into()),
+        "{again}"
+    );
+}
+
+#[test]
+fn removing_forgets_and_unknown_paths_are_1() {
+    let desk = Desk::indexed();
+    desk.run(&["remove", "files/plain.txt"]).expect(0);
+    desk.run(&["search", "heron"]).expect(1);
+    let unknown = desk.run(&["remove", "files/never.txt"]).expect(1);
+    assert!(
+        unknown.err.contains("not in the collection"),
+        "{}",
+        unknown.err
+    );
+    assert!(desk.files().join("plain.txt").exists());
+}
+
+#[test]
+fn a_sound_collection_passes_the_check_up() {
+    let desk = Desk::indexed();
+    let report = desk.run(&["doctor", "--json"]).expect(0).json();
+    assert_eq!(report["sound"], true, "{report}");
+    assert_ne!(report["checks"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_closed_pipe_is_success() {
+    let desk = Desk::indexed();
+    for arguments in [
+        ["search", "desk"].as_slice(),
+        &["--help"],
+        &["completions", "bash"],
+    ] {
+        let mut child = desk
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        drop(child.stdout.take());
+        let outcome = Outcome::of(child.wait_with_output().expect("the binary ends")).expect(0);
+        assert!(!outcome.err.contains("error"), "{}", outcome.err);
+    }
+}
+
+#[test]
+fn colour_is_for_those_who_ask() {
+    let desk = Desk::indexed();
+    let coloured = |command: &mut Command| {
+        let outcome = Outcome::of(command.output().expect("the binary starts")).expect(0);
+        outcome.out.contains('\x1b') || outcome.err.contains('\x1b')
+    };
+    assert!(
+        !coloured(&mut desk.command(&["search", "desk"])),
+        "a pipe gets none"
+    );
+    assert!(coloured(
+        &mut desk.command(&["search", "desk", "--color", "always"])
+    ));
+    assert!(!coloured(
+        desk.command(&["search", "desk"]).env("NO_COLOR", "1")
+    ));
+    assert!(!coloured(
+        &mut desk.command(&["search", "desk", "--color", "never"])
+    ));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_path_with_a_newline_and_an_escape_stays_on_one_line() {
+    let desk = Desk::new();
+    desk.write(
+        "two\nlines \x1b[31m.txt",
+        "A bittern booms in the reeds at dusk.\n",
+    );
+    desk.run(&["index", "files"]).expect(0);
+    let found = desk.run(&["search", "bittern"]).expect(0);
+    assert!(
+        found.out.contains("files/two\\nlines \\e[31m.txt"),
+        "{}",
+        found.out
+    );
+    assert!(!found.out.contains('\x1b'), "{}", found.out);
+    let json = desk.run(&["search", "bittern", "--json"]).expect(0).json();
+    assert!(
+        json["hits"][0]["path"]
+            .as_str()
+            .is_some_and(|path| path.ends_with("two\nlines \x1b[31m.txt")),
+        "{json}"
+    );
+}
+
+#[test]
+fn everything_stays_below_askance_home_or_the_collection_named() {
+    let desk = Desk::indexed();
+    let entries = |dir: &Path| {
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .expect("a folder")
+            .map(|e| e.expect("an entry").file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(entries(desk.dir.path()), ["files", "home"]);
+    assert!(desk.home().join("data/collections/default").is_dir());
+    let elsewhere = desk.dir.path().join("elsewhere");
+    let indexed = desk
+        .command(&["index", "files"])
+        .env("ASKANCE_COLLECTION", &elsewhere)
+        .output();
+    Outcome::of(indexed.expect("the binary starts")).expect(0);
+    assert!(elsewhere.is_dir());
+    desk.run(&["--collection", "elsewhere", "search", "heron"])
+        .expect(0);
+}
+
+#[test]
+fn no_arguments_are_a_friendly_start() {
+    let start = Desk::new().run(&[]).expect(0);
+    assert!(start.out.contains("askance search --in"), "{}", start.out);
+    assert_eq!(start.err, "");
+}
+
+#[test]
+fn completions_name_the_commands() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = desk.run(&["completions", shell]).expect(0).out;
+        assert!(
+            script.contains("doctor") && script.contains("search"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn two_runs_are_compared_query_by_query() {
+    let desk = Desk::new();
+    let file = |name: &str, text: &str| {
+        fs::write(desk.dir.path().join(name), text).expect("a file is written")
+    };
+    file(
+        "qrels.tsv",
+        "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n",
+    );
+    file("qrels.txt", "q1 0 d1 1\nq2 0 d2 1\n");
+    file("a.trec", "q1 Q0 d1 1 2.0 a\nq2 Q0 d9 1 2.0 a\n");
+    file("b.trec", "q1 Q0 d1 1 2.0 b\nq2 Q0 d2 1 2.0 b\n");
+    for qrels in ["qrels.tsv", "qrels.txt"] {
+        let compared = desk
+            .run(&["compare", "a.trec", "b.trec", "--qrels", qrels, "--json"])
+            .expect(0)
+            .json();
+        assert_eq!(
+            (&compared["a"]["mean"], &compared["b"]["mean"]),
+            (&0.5.into(), &1.0.into()),
+            "{compared}"
+        );
+        assert_eq!(
+            (&compared["wins"], &compared["losses"], &compared["ties"]),
+            (&1.into(), &0.into(), &1.into())
+        );
+        assert_eq!(compared["differ_most"][0]["query"], "q2");
+    }
+    desk.run(&[
+        "compare",
+        "a.trec",
+        "b.trec",
+        "--qrels",
+        "qrels.txt",
+        "--metric",
+        "speed",
+    ])
+    .error("speed");
+}

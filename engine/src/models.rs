@@ -1,0 +1,444 @@
+//! Which encoders are on this computer?
+//!
+//! One folder holds them, a subfolder each, named by the name people use: the files of the Hugging Face layout as they
+//! were added and `askance.json` with the identity. `.default` names the encoder of new collections. A subfolder is
+//! written under a temporary name, checked by loading it, and renamed; so a model is there as a whole or not at all.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::encoder::{Encoder, EncoderIdentity, LoadOptions, ModelError};
+
+/// The identity of an added model, in its folder.
+const DESCRIPTOR: &str = "askance.json";
+/// The name of the default model, in the store's folder.
+const DEFAULT: &str = ".default";
+/// What `model use` calls "no encoder"; no model may have this name.
+const NONE: &str = "none";
+/// Longest name in bytes; folder names of every system hold this much.
+const LONGEST_NAME: usize = 100;
+
+/// The encoders below one folder. Nothing is held open, nothing is created before the first [`ModelStore::add`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelStore {
+    dir: PathBuf,
+}
+
+/// One encoder of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelEntry {
+    /// What decides its vectors; `identity.name` is its name in the store.
+    pub identity: EncoderIdentity,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// The store of encoders could not do as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelStoreError {
+    /// The operating system refused `action` on `path`.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The folder is no encoder that can be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The name cannot be that of a folder, or means something else.
+    #[error(
+        "'{name}' cannot be the name of a model; use letters, digits, '-', '_' and '.', and give it with `--name`"
+    )]
+    Name {
+        /// As asked for.
+        name: String,
+    },
+    /// Another model has this name.
+    #[error(
+        "there is already another model named {name}; give this one another name with `--name`, or remove that one with \
+         `askance model remove {name}`"
+    )]
+    Taken {
+        /// The name.
+        name: String,
+    },
+    /// No model has this name.
+    #[error("there is no model named {name}; {}", known_names(known))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// The files of an added model are not those that were added.
+    #[error(
+        "the files of model {name} changed after it was added; run `askance model remove {name}` and add it again"
+    )]
+    Changed {
+        /// The name.
+        name: String,
+    },
+}
+
+fn known_names(known: &[String]) -> String {
+    match known.is_empty() {
+        true => "add one with `askance model add FOLDER`".to_owned(),
+        false => format!("there are {}", known.join(", ")),
+    }
+}
+
+impl ModelStoreError {
+    fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+impl ModelStore {
+    /// The store below `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// Copies what an encoder needs of the folder `source` under `name` (default: the folder's own name). Adding the same
+    /// encoder again changes nothing.
+    ///
+    /// # Errors
+    /// A folder that is no usable encoder (the file at fault is named), a bad name, a name taken by another encoder, or a
+    /// refusal of the operating system.
+    pub fn add(&self, source: &Path, name: Option<&str>) -> Result<ModelEntry, ModelStoreError> {
+        let source = source
+            .canonicalize()
+            .map_err(ModelStoreError::io("open", source))?;
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => source
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+        };
+        let target = self.dir.join(checked(&name)?);
+        let hash = load(&source, &name)?.identity().hash.clone();
+        if target.exists() {
+            let there = self.get(&name)?;
+            return if there.identity.hash == hash {
+                Ok(there)
+            } else {
+                Err(ModelStoreError::Taken { name })
+            };
+        }
+        self.copy(&source, &name, &target)?;
+        self.get(&name)
+    }
+
+    fn copy(&self, source: &Path, name: &str, target: &Path) -> Result<(), ModelStoreError> {
+        fs::create_dir_all(&self.dir).map_err(ModelStoreError::io("create", &self.dir))?;
+        let unfinished = Unfinished(
+            self.dir
+                .join(format!(".adding-{name}-{}", std::process::id())),
+        );
+        copy_model(source, &unfinished.0)?;
+        let identity = load(&unfinished.0, name)?.identity().clone();
+        let descriptor =
+            serde_json::to_vec_pretty(&identity).expect("an identity holds text and numbers only");
+        write_synced(&unfinished.0.join(DESCRIPTOR), &descriptor)?;
+        fs::rename(&unfinished.0, target).map_err(ModelStoreError::io("create", target))
+    }
+
+    /// Every encoder, by name. Folders that were not put there by [`ModelStore::add`] are left out.
+    ///
+    /// # Errors
+    /// The folder or a descriptor cannot be read.
+    pub fn list(&self) -> Result<Vec<ModelEntry>, ModelStoreError> {
+        let mut entries = Vec::new();
+        for name in folder_names(&self.dir)? {
+            let is_added = !name.starts_with('.') && self.dir.join(&name).join(DESCRIPTOR).exists();
+            if is_added {
+                entries.push(self.entry(&name)?);
+            }
+        }
+        entries.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
+        Ok(entries)
+    }
+
+    /// The encoder called `name`.
+    ///
+    /// # Errors
+    /// There is none, or its descriptor cannot be read.
+    pub fn get(&self, name: &str) -> Result<ModelEntry, ModelStoreError> {
+        let is_added = checked(name).is_ok() && self.dir.join(name).join(DESCRIPTOR).exists();
+        if is_added {
+            self.entry(name)
+        } else {
+            Err(self.unknown(name)?)
+        }
+    }
+
+    /// An encoder that gives these vectors, whatever its name.
+    ///
+    /// # Errors
+    /// The folder or a descriptor cannot be read.
+    pub fn with_hash(&self, hash: &str) -> Result<Option<ModelEntry>, ModelStoreError> {
+        Ok(self
+            .list()?
+            .into_iter()
+            .find(|entry| entry.identity.hash == hash))
+    }
+
+    /// Loads the encoder called `name`.
+    ///
+    /// # Errors
+    /// There is none, or its files are not those that were added.
+    pub fn open(&self, name: &str) -> Result<Arc<dyn Encoder>, ModelStoreError> {
+        let entry = self.get(name)?;
+        let encoder = load(&entry.path, name)?;
+        if encoder.identity().hash == entry.identity.hash {
+            Ok(encoder)
+        } else {
+            Err(ModelStoreError::Changed {
+                name: name.to_owned(),
+            })
+        }
+    }
+
+    /// Deletes the encoder called `name`. Collections keep the vectors it made.
+    ///
+    /// # Errors
+    /// There is none, or its files cannot be deleted.
+    pub fn remove(&self, name: &str) -> Result<(), ModelStoreError> {
+        let entry = self.get(name)?;
+        if self.default_name()?.as_deref() == Some(name) {
+            self.set_default(None)?;
+        }
+        // Out of sight first, so that a half-deleted model never looks like one.
+        let gone = Unfinished(
+            self.dir
+                .join(format!(".removing-{name}-{}", std::process::id())),
+        );
+        fs::rename(&entry.path, &gone.0).map_err(ModelStoreError::io("remove", &entry.path))?;
+        fs::remove_dir_all(&gone.0).map_err(ModelStoreError::io("remove", &gone.0))
+    }
+
+    /// Name of the encoder for new collections; `None` means words only.
+    ///
+    /// # Errors
+    /// The file that holds it cannot be read.
+    pub fn default_name(&self) -> Result<Option<String>, ModelStoreError> {
+        let path = self.dir.join(DEFAULT);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|name| !name.is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ModelStoreError::io("read", &path)(error)),
+        }
+    }
+
+    /// Sets the encoder for new collections; `None` for words only.
+    ///
+    /// # Errors
+    /// There is no such encoder, or the file cannot be written.
+    pub fn set_default(&self, name: Option<&str>) -> Result<(), ModelStoreError> {
+        let path = self.dir.join(DEFAULT);
+        let Some(name) = name else {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(ModelStoreError::io("remove", &path)(error))
+                }
+                _ => Ok(()),
+            };
+        };
+        self.get(name)?;
+        let fresh = self.dir.join(format!("{DEFAULT}-{}", std::process::id()));
+        write_synced(&fresh, name.as_bytes())?;
+        fs::rename(&fresh, &path).map_err(ModelStoreError::io("write", &path))
+    }
+
+    fn entry(&self, name: &str) -> Result<ModelEntry, ModelStoreError> {
+        let path = self.dir.join(name);
+        let descriptor = path.join(DESCRIPTOR);
+        let text = fs::read(&descriptor).map_err(ModelStoreError::io("read", &descriptor))?;
+        let identity = serde_json::from_slice::<EncoderIdentity>(&text).map_err(|_| {
+            ModelStoreError::Changed {
+                name: name.to_owned(),
+            }
+        })?;
+        let bytes = folder_bytes(&path)?;
+        Ok(ModelEntry {
+            identity: EncoderIdentity {
+                name: name.to_owned(),
+                ..identity
+            },
+            path,
+            bytes,
+        })
+    }
+
+    fn unknown(&self, name: &str) -> Result<ModelStoreError, ModelStoreError> {
+        let known = self
+            .list()?
+            .into_iter()
+            .map(|entry| entry.identity.name)
+            .collect();
+        Ok(ModelStoreError::Unknown {
+            name: name.to_owned(),
+            known,
+        })
+    }
+}
+
+fn load(dir: &Path, name: &str) -> Result<Arc<dyn Encoder>, ModelError> {
+    let options = LoadOptions {
+        name: Some(name.to_owned()),
+        ..LoadOptions::default()
+    };
+    crate::encoder::load(dir, &options)
+}
+
+/// A folder that goes when this does, unless it was renamed before.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Left-overs have a name that is never read; failing to delete them costs room only.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A name that is one plain folder name everywhere.
+fn checked(name: &str) -> Result<&str, ModelStoreError> {
+    let plain = name
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let usable = plain
+        && !name.is_empty()
+        && name.len() <= LONGEST_NAME
+        && !name.starts_with(['.', '-'])
+        && name != NONE;
+    if usable {
+        Ok(name)
+    } else {
+        Err(ModelStoreError::Name {
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// Copies the files of the Hugging Face layout: those at the top and those of the modules that `modules.json` names.
+fn copy_model(source: &Path, target: &Path) -> Result<(), ModelStoreError> {
+    copy_files(source, target)?;
+    for module in module_folders(source)? {
+        if source.join(&module).is_dir() {
+            copy_files(&source.join(&module), &target.join(&module))?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_files(source: &Path, target: &Path) -> Result<(), ModelStoreError> {
+    fs::create_dir_all(target).map_err(ModelStoreError::io("create", target))?;
+    for name in folder_names(source)? {
+        let (from, to) = (source.join(&name), target.join(&name));
+        if from.is_file() && is_part_of_model(&from) {
+            fs::copy(&from, &to).map_err(ModelStoreError::io("copy", &from))?;
+            sync(&to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Weights, configuration, vocabulary, and the model card and licence, which belong to every copy. Weights for other
+/// frameworks, often as large again, are left behind.
+fn is_part_of_model(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .and_then(OsStr::to_str)
+        .unwrap_or_default()
+        .to_ascii_uppercase();
+    let is_notice = stem.starts_with("LICEN") || stem.starts_with("NOTICE");
+    is_notice || matches!(extension, "json" | "safetensors" | "txt" | "md" | "model")
+}
+
+/// Folders that `modules.json` names, below `source`; those that would lead elsewhere are left to the loader to refuse.
+fn module_folders(source: &Path) -> Result<Vec<PathBuf>, ModelStoreError> {
+    #[derive(Deserialize)]
+    struct Module {
+        path: PathBuf,
+    }
+    let path = source.join("modules.json");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read(&path).map_err(ModelStoreError::io("read", &path))?;
+    let modules: Vec<Module> = serde_json::from_slice(&text).unwrap_or_default();
+    let inside = |p: &PathBuf| {
+        p.components().all(|c| matches!(c, Component::Normal(_))) && p.components().count() > 0
+    };
+    Ok(modules
+        .into_iter()
+        .map(|module| module.path)
+        .filter(inside)
+        .collect())
+}
+
+/// Names in a folder; none if the folder is absent. Names that are not UTF-8 are nobody's model or model file.
+fn folder_names(dir: &Path) -> Result<Vec<String>, ModelStoreError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ModelStoreError::io("read", dir)(error)),
+    };
+    let name = |entry: io::Result<fs::DirEntry>| {
+        entry.map(|e| e.file_name().into_string().ok()).transpose()
+    };
+    entries
+        .filter_map(name)
+        .collect::<Result<_, _>>()
+        .map_err(ModelStoreError::io("read", dir))
+}
+
+fn folder_bytes(dir: &Path) -> Result<u64, ModelStoreError> {
+    let mut bytes = 0;
+    for name in folder_names(dir)? {
+        let path = dir.join(name);
+        let about = path
+            .metadata()
+            .map_err(ModelStoreError::io("read", &path))?;
+        bytes += if about.is_dir() {
+            folder_bytes(&path)?
+        } else {
+            about.len()
+        };
+    }
+    Ok(bytes)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), ModelStoreError> {
+    fs::write(path, bytes).map_err(ModelStoreError::io("write", path))?;
+    sync(path)
+}
+
+fn sync(path: &Path) -> Result<(), ModelStoreError> {
+    let file = fs::OpenOptions::new().write(true).open(path);
+    file.and_then(|f| f.sync_all())
+        .map_err(ModelStoreError::io("write", path))
+}
+
+#[cfg(test)]
+mod tests;
