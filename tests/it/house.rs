@@ -57,7 +57,7 @@ fn unsafe_stands_only_where_allowed_and_gives_its_reason() {
                 continue;
             }
             assert!(may_be_unsafe(&path), "{path}:{} is not a place for it", number + 1);
-            let reason = lines[number.saturating_sub(6)..=number].iter().any(|l| l.contains("SAFETY"));
+            let reason = lines[number.saturating_sub(4)..=number].iter().any(|l| l.contains("SAFETY"));
             assert!(reason, "{path}:{} gives no SAFETY reason", number + 1);
         }
     }

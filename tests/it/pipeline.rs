@@ -123,7 +123,7 @@ fn a_changed_file_keeps_the_vectors_of_its_unchanged_passages() {
     assert_eq!((second.changed, second.added), (1, 0));
     assert!(second.reused >= 1 && second.encoded >= 1, "{second:?}");
     assert!(bench.search("pears").hits.iter().all(|hit| hit.explain.bm25.is_none()));
-    assert_eq!(bench.names("quinces"), ["a.md"; 1].map(String::from).repeat(bench.names("quinces").len()));
+    assert!(bench.search("quinces").hits[0].explain.bm25.is_some());
 }
 
 #[test]
