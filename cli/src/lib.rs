@@ -14,6 +14,7 @@ pub mod interrupt;
 pub mod io;
 pub mod progress;
 pub mod session;
+pub mod talk;
 pub mod warn;
 
 // One file a verb, and the faces of what they give.

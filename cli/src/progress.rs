@@ -2,23 +2,27 @@
 //!
 //! Bars on a terminal, one a stage; elsewhere a line from time to time, so that a log shows that work goes on.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use storage::Progress;
 
 use crate::output::text::duration;
-use crate::session::Talk;
+use crate::talk::Talk;
 
 /// Work shorter than this shows no plain line at all.
 const FIRST_LINE: Duration = Duration::from_secs(3);
 /// Time between two plain lines of a stage.
 const NEXT_LINE: Duration = Duration::from_secs(10);
 
+/// Time between two pictures of a bar, so that the time left goes on while one step takes long.
+const TICK: Duration = Duration::from_millis(250);
+
 const BAR: &str =
-    "{msg:20} {bar:24.cyan/dim} {human_pos:>9} of {human_len:<9} {per_sec:>12}  {eta} left";
-const COUNT: &str = "{msg:20} {spinner:.cyan} {human_pos:>9} {per_sec:>12}";
+    "{msg:20} {bar:24.cyan/dim} {human_pos:>9} of {human_len:<9} {rate:>9}  {eta} left";
+const COUNT: &str = "{msg:20} {spinner:.cyan} {human_pos:>9} {rate:>9}";
 
 /// Shows the reports of one piece of long work; cleared when dropped.
 pub struct Meter<'a> {
@@ -67,10 +71,11 @@ impl<'a> Meter<'a> {
 
     fn stage(&self, name: &'static str) -> Stage {
         let begun = Instant::now();
-        let bar = match self.talk.draws_bars() {
-            true => self.bars.add(ProgressBar::no_length().with_message(name)),
-            false => ProgressBar::hidden(),
-        };
+        let mut bar = ProgressBar::hidden();
+        if self.talk.draws_bars() {
+            bar = self.bars.add(ProgressBar::no_length().with_message(name));
+            bar.enable_steady_tick(TICK);
+        }
         Stage {
             name,
             bar,
@@ -112,7 +117,14 @@ impl Stage {
 }
 
 fn template_style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // A rate that cannot be written is no reason to stop.
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    };
+    let style = ProgressStyle::with_template(template);
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
 }
 
 /// "reading files: 1,200 of 5,000, 310/s, 12 s left"

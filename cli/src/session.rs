@@ -1,9 +1,5 @@
 //! What does every command have at hand?
 
-use std::io::Write;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-
 use anstream::AutoStream;
 use engine::models::ModelStore;
 use storage::Task;
@@ -11,11 +7,11 @@ use storage::Task;
 use crate::Exit;
 use crate::args::GlobalArgs;
 use crate::interrupt::Interrupt;
-use crate::io::{Io, Styled, sentence};
-use crate::output::text::escape;
-use crate::output::{Closed, Face, Screen, style};
+use crate::io::{Io, sentence};
+use crate::output::{Closed, Face, Screen};
 use crate::progress::Meter;
 use crate::resolve::Places;
+use crate::talk::Talk;
 use crate::warn::Warning;
 
 /// One run of the program: where things are, where results and talk go, and the flag that stops it.
@@ -51,11 +47,11 @@ impl Session {
                 columns,
                 Face::of(global),
             ),
-            talk: Talk {
-                stream: Mutex::new(AutoStream::new(io.err, err_colour)),
-                quiet: global.quiet,
-                bars: io.err_is_terminal && !global.quiet,
-            },
+            talk: Talk::new(
+                AutoStream::new(io.err, err_colour),
+                if io.err_is_terminal { io.columns } else { 0 },
+                global.quiet,
+            ),
             now: jiff::Zoned::now(),
             interrupt: io.interrupt,
         })
@@ -86,7 +82,7 @@ impl Session {
     /// Says that Ctrl-C ended the run.
     pub fn stopped(&self) -> Exit {
         self.talk
-            .error("stopped; nothing is lost, run the command again to go on where it stopped");
+            .error("stopped; nothing is lost, run the command again to go on");
         Exit::Interrupted
     }
 
@@ -105,66 +101,4 @@ impl Session {
         self.talk.error(&sentence(&error));
         Exit::Failed
     }
-}
-
-/// stderr: notes, warnings, errors, progress.
-pub struct Talk {
-    stream: Mutex<Styled>,
-    quiet: bool,
-    bars: bool,
-}
-
-impl Talk {
-    /// Whether progress is drawn as bars.
-    pub fn draws_bars(&self) -> bool {
-        self.bars
-    }
-
-    /// Whether notes and progress are wanted at all.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
-    /// Something good to know; not said with `--quiet`.
-    pub fn note(&self, text: &str) {
-        if !self.quiet {
-            self.line(&format!("{}{}{:#}", style::DIM, escape(text), style::DIM));
-        }
-    }
-
-    /// Something a person should know.
-    pub fn warn(&self, warning: &Warning) {
-        let text = warning.to_string();
-        self.line(&format!(
-            "{}warning:{:#} {}",
-            style::WARNING,
-            style::WARNING,
-            escape(&text)
-        ));
-    }
-
-    /// Why the run failed.
-    pub fn error(&self, text: &str) {
-        self.line(&format!(
-            "{}error:{:#} {}",
-            style::ERROR,
-            style::ERROR,
-            escape(text)
-        ));
-    }
-
-    fn line(&self, text: &str) {
-        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        // stderr may be closed; there is nowhere left to say so.
-        let _ = writeln!(stream, "{text}").and_then(|()| stream.flush());
-    }
-}
-
-/// A path as a person would write it: below the current folder without its prefix, control characters visible.
-pub fn shown(path: &Path, current: &Path) -> String {
-    let short = path
-        .strip_prefix(current)
-        .ok()
-        .filter(|rest| !rest.as_os_str().is_empty());
-    escape(&short.unwrap_or(path).to_string_lossy()).into_owned()
 }

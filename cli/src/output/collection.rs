@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::text::{duration, escape};
 use super::{Page, Report, json, style};
-use crate::session::shown;
+use crate::talk::shown;
 use crate::warn::Warning;
 
 /// What a run of indexing did.
@@ -166,31 +166,9 @@ impl Report for Held {
     fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
         let s = &self.status;
         row(page, "collection", &s.collection.to_string_lossy())?;
-        let published = s
-            .published
-            .as_ref()
-            .map(|at| format!(", published {at}"))
-            .unwrap_or_default();
-        row(page, "generation", &format!("{}{published}", s.generation))?;
-        for root in &s.roots {
-            row(page, "folder", &shown(root, &self.current))?;
+        if s.generation > 0 {
+            self.content(page)?;
         }
-        row(
-            page,
-            "documents",
-            &format!("{}{}", HumanCount(s.documents), self.kinds()),
-        )?;
-        row(
-            page,
-            "passages",
-            &format!(
-                "{}, {} of text",
-                HumanCount(s.passages),
-                HumanBytes(s.text_bytes)
-            ),
-        )?;
-        row(page, "encoder", &self.encoder())?;
-        row(page, "on disk", &self.disk())?;
         if let Some(writer) = &s.writer {
             row(page, "writing now", writer)?;
         }
@@ -199,6 +177,31 @@ impl Report for Held {
 }
 
 impl Held {
+    fn content(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let s = &self.status;
+        let published = s
+            .published
+            .as_deref()
+            .map(|at| format!(", published {}", local_time(at)));
+        row(
+            page,
+            "generation",
+            &format!("{}{}", s.generation, published.unwrap_or_default()),
+        )?;
+        for root in &s.roots {
+            row(page, "folder", &shown(root, &self.current))?;
+        }
+        row(
+            page,
+            "documents",
+            &format!("{}{}", HumanCount(s.documents), self.kinds()),
+        )?;
+        let (passages, text) = (HumanCount(s.passages), HumanBytes(s.text_bytes));
+        row(page, "passages", &format!("{passages}, {text} of text"))?;
+        row(page, "encoder", &self.encoder())?;
+        row(page, "on disk", &self.disk())
+    }
+
     fn kinds(&self) -> String {
         let named = self.status.extensions.iter().take(8);
         let kinds: Vec<_> = named
@@ -262,6 +265,17 @@ impl Held {
 /// The first characters of a hash: enough to tell two apart by eye.
 pub fn short(hash: &str) -> String {
     hash.chars().take(8).collect()
+}
+
+/// An RFC 3339 time to the second where the person is; anything else as it stands.
+fn local_time(text: &str) -> String {
+    let local = text
+        .parse::<jiff::Timestamp>()
+        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    local.map_or_else(
+        |_| text.to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
 }
 
 fn extension(ext: &str) -> &str {

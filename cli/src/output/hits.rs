@@ -8,9 +8,9 @@ use engine::request::Mode;
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 
-use super::text::{duration, escape, wrap};
+use super::text::{Run, duration, wrap, wrap_plain};
 use super::{Page, Report, json, style};
-use crate::session::shown;
+use crate::talk::shown;
 use crate::warn::Warning;
 
 /// Columns left of a hit's text.
@@ -83,37 +83,49 @@ impl Found {
 
     fn hit(&self, hit: &Hit, page: &mut Page<'_>) -> io::Result<()> {
         let (title, place) = (style::TITLE, style::PLACE);
-        writeln!(
-            page,
-            "{:>2}  {title}{}{title:#}",
-            hit.rank,
-            escape(&headline(hit))
-        )?;
-        writeln!(
-            page,
-            "    {place}{}{}{place:#}",
-            shown(&hit.path, &self.current),
-            anchor(hit)
-        )?;
         let width = page.columns.min(WIDEST).saturating_sub(INDENT);
+        let lines = wrap_plain(&headline(hit), width).join("\n    ");
+        writeln!(page, "{:>2}  {title}{lines}{title:#}", hit.rank)?;
+        let path = shown(&hit.path, &self.current);
+        writeln!(page, "    {place}{path}{}{place:#}", anchor(hit))?;
         for line in wrap(&hit.snippet, width) {
             write!(page, "    ")?;
-            for (text, hot) in line {
-                let word = if hot {
-                    style::MATCH
-                } else {
-                    anstyle::Style::new()
-                };
-                write!(page, "{word}{text}{word:#}")?;
-            }
+            line.iter().try_for_each(|run| write_run(run, page))?;
             writeln!(page)?;
         }
         if self.explain {
-            explanation(hit, page)
+            self.explanation(hit, page)
         } else {
             Ok(())
         }
     }
+
+    /// The legs that ran, and how they sum up.
+    fn explanation(&self, hit: &Hit, page: &mut Page<'_>) -> io::Result<()> {
+        let Explanation {
+            bm25,
+            dense,
+            dense_weight,
+        } = &hit.explain;
+        let (dim, mode) = (style::DIM, self.response.mode);
+        writeln!(page, "    {dim}score {:.4}{dim:#}", hit.score)?;
+        if mode != Mode::Dense {
+            leg("bm25", bm25.as_ref(), dense_weight.map(|w| 1.0 - w), page)?;
+        }
+        if mode != Mode::Bm25 {
+            leg("dense", dense.as_ref(), *dense_weight, page)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_run((text, hot): &Run, page: &mut Page<'_>) -> io::Result<()> {
+    let word = if *hot {
+        style::MATCH
+    } else {
+        anstyle::Style::new()
+    };
+    write!(page, "{word}{text}{word:#}")
 }
 
 /// One hit for programs.
@@ -164,18 +176,6 @@ fn mode_name(mode: Mode) -> &'static str {
         Mode::Bm25 => "bm25",
         Mode::Dense => "dense",
     }
-}
-
-fn explanation(hit: &Hit, page: &mut Page<'_>) -> io::Result<()> {
-    let Explanation {
-        bm25,
-        dense,
-        dense_weight,
-    } = &hit.explain;
-    let dim = style::DIM;
-    writeln!(page, "    {dim}score {:.4}{dim:#}", hit.score)?;
-    leg("bm25", bm25.as_ref(), dense_weight.map(|w| 1.0 - w), page)?;
-    leg("dense", dense.as_ref(), *dense_weight, page)
 }
 
 fn leg(

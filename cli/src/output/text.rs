@@ -64,6 +64,16 @@ pub fn wrap(snippet: &Snippet, width: usize) -> Vec<Vec<Run>> {
     lines.iter().map(|line| runs(line)).collect()
 }
 
+/// Plain text in lines of at most `width` columns (0: one line), made safe.
+pub fn wrap_plain(text: &str, width: usize) -> Vec<String> {
+    let snippet = Snippet {
+        text: text.to_owned(),
+        highlights: Vec::new(),
+    };
+    let join = |runs: Vec<Run>| runs.into_iter().map(|(text, _)| text).collect();
+    wrap(&snippet, width).into_iter().map(join).collect()
+}
+
 /// Starts a new line with `word`, and further ones where it is wider than a line. Returns the columns of the last.
 fn break_word(word: &[Lit], width: usize, lines: &mut Vec<Vec<Lit>>) -> usize {
     let mut line = Vec::new();
@@ -109,10 +119,11 @@ fn runs(line: &[Lit]) -> Vec<Run> {
     .collect()
 }
 
-/// "240 ms", "4.2 s", "3 min 12 s", "2 h 5 min".
+/// "1.2 ms", "240 ms", "4.2 s", "3 min 12 s", "2 h 5 min".
 pub fn duration(seconds: f64) -> String {
     match seconds {
-        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 0.00995 => format!("{:.1} ms", s * 1e3),
+        s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
         s if s < 9.95 => format!("{s:.1} s"),
         s if s < 59.5 => format!("{s:.0} s"),
         s if s < 3599.5 => format!("{} min {} s", s.round() as u64 / 60, s.round() as u64 % 60),

@@ -34,7 +34,7 @@ fn hit() -> Hit {
 fn found(hits: Vec<Hit>, explain: bool) -> Found {
     let response = SearchResponse {
         hits,
-        mode: Mode::Bm25,
+        mode: Mode::Hybrid,
         dense_search: None,
         encoder: None,
         device: None,
@@ -97,6 +97,13 @@ fn an_explanation_shows_both_legs() {
 }
 
 #[test]
+fn only_legs_that_ran_are_explained() {
+    let mut found = found(vec![hit()], true);
+    found.response.mode = Mode::Bm25;
+    assert!(!plain(&found, 0).contains("dense"));
+}
+
+#[test]
 fn escapes_of_hostile_files_do_not_reach_the_terminal() {
     let evil = "\x1b]0;owned\x07\nx";
     let hit = Hit {
@@ -124,7 +131,7 @@ fn escapes_of_hostile_files_do_not_reach_the_terminal() {
 fn the_footer_names_mode_size_generation_and_time() {
     assert_eq!(
         found(Vec::new(), false).footer(),
-        "bm25 · 5,210 passages · generation 3 · 12 ms"
+        "hybrid · 5,210 passages · generation 3 · 12 ms"
     );
 }
 
@@ -133,7 +140,7 @@ fn json_carries_everything_in_one_object() {
     let json = found(vec![hit()], false).json();
     assert_eq!(json["hits"][0]["path"], "/home/me/notes/desk.md");
     assert_eq!(json["hits"][0]["highlights"], json!([[8, 16]]));
-    assert_eq!(json["mode"], "bm25");
+    assert_eq!(json["mode"], "hybrid");
     assert_eq!(json["timings_ms"]["bm25"], 9.0);
     assert_eq!(json["warnings"].as_array().map(Vec::len), Some(1));
 }

@@ -78,7 +78,9 @@ fn no_line_is_wider_than_asked() {
 #[test]
 fn durations_have_two_figures() {
     let check = |seconds, expected: &str| assert_eq!(duration(seconds), expected);
+    check(0.00042, "0.4 ms");
     check(0.0124, "12 ms");
+    check(0.9999, "1.0 s");
     check(4.21, "4.2 s");
     check(42.4, "42 s");
     check(59.7, "1 min 0 s");
