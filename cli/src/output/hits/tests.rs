@@ -17,7 +17,7 @@ fn hit() -> Hit {
         passage: 7,
         snippet: Snippet {
             text: "Set the standing desk to elbow height.".into(),
-            highlights: vec![8..16],
+            highlights: std::iter::once(8..16).collect(),
         },
         explain: Explanation {
             bm25: Some(LegScore {
