@@ -12,6 +12,8 @@ use crate::bm25::{Language, Match as Found, Matcher};
 use crate::report::Snippet;
 
 mod clean;
+#[cfg(test)]
+mod tests;
 
 pub use clean::one_line;
 
