@@ -181,7 +181,10 @@ fn queries_are_taken_apart() {
     for nothing in ["", "  ", "+ - \" : ...", "\"\""] {
         assert_eq!(ParsedQuery::parse(nothing, false), ParsedQuery::default());
     }
-    assert_eq!(ParsedQuery::parse("title:", false).positive_text(), "title:");
+    assert_eq!(
+        ParsedQuery::parse("title:", false).positive_text(),
+        "title:"
+    );
 }
 
 #[test]
