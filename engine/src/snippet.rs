@@ -12,11 +12,16 @@ use crate::bm25::{Language, Match as Found, Matcher};
 use crate::report::Snippet;
 
 mod clean;
+#[cfg(test)]
+mod tests;
 
 pub use clean::one_line;
 
 /// What the same word once more adds, as a share of its first appearance.
 const REPEATED: f32 = 0.1;
+/// Sentences shorter than this many bytes are joined with the next one: "Yes." has no meaning of its own.
+const MIN_SENTENCE: usize = 40;
+
 const ELLIPSIS: &str = "…";
 
 /// An excerpt of at most `budget` characters (and an ellipsis at each cut end) around what matched: the stretch with the
@@ -24,11 +29,8 @@ const ELLIPSIS: &str = "…";
 /// match, the beginning.
 pub fn snippet(text: &str, language: Language, matcher: &Matcher, budget: usize) -> Snippet {
     let line = one_line(text);
-    let matches: Vec<Found> = found(&line, language, matcher);
-    let start = match best_start(&line, &matches, budget) {
-        Some(start) => start,
-        None => 0,
-    };
+    let matches = matcher.matches(&line, language);
+    let start = best_start(&line, &matches, budget).unwrap_or(0);
     let start = lead_in(&line, start, &matches, budget);
     cut(&line, start..window_end(&line, start, budget), &matches)
 }
@@ -45,7 +47,7 @@ pub fn best_sentence(
     score: impl FnOnce(&[&str]) -> Vec<f32>,
 ) -> Snippet {
     let line = one_line(text);
-    let sentences = sentence_windows(&line, MIN_SENTENCE);
+    let sentences = sentence_windows(&line);
     let texts: Vec<&str> = sentences.iter().map(|range| &line[range.clone()]).collect();
     let scores = if texts.len() > 1 {
         score(&texts)
@@ -56,27 +58,20 @@ pub fn best_sentence(
     let best = (1..sentences.len().min(scores.len()))
         .fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
     let start = sentences.get(best).map_or(0, |range| range.start);
-    let matches = found(&line, language, matcher);
+    let matches = matcher.matches(&line, language);
     cut(&line, start..window_end(&line, start, budget), &matches)
 }
 
-/// Sentences shorter than this many bytes are joined with the next one: "Yes." has no meaning of its own.
-const MIN_SENTENCE: usize = 40;
-
-fn sentence_windows(line: &str, least: usize) -> Vec<Range<usize>> {
+fn sentence_windows(line: &str) -> Vec<Range<usize>> {
     let mut windows: Vec<Range<usize>> = Vec::new();
     for (start, sentence) in line.split_sentence_bound_indices() {
         let end = start + sentence.len();
         match windows.last_mut() {
-            Some(last) if last.len() < least => last.end = end,
+            Some(last) if last.len() < MIN_SENTENCE => last.end = end,
             _ => windows.push(start..end),
         }
     }
     windows
-}
-
-fn found(line: &str, language: Language, matcher: &Matcher) -> Vec<Found> {
-    matcher.matches(line, language)
 }
 
 /// Start of the match from which `budget` characters hold the most; the first of equals.

@@ -281,17 +281,39 @@ fn camel_parts(word: &str) -> Vec<Range<usize>> {
 }
 
 /// Turns pieces into terms of one language.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Normalizer {
+    language: Language,
     stemmer: Option<Stemmer>,
     lowered: String,
+    /// Words met before, by hash; empty if none are to be kept.
+    known: Vec<Known>,
 }
+
+/// A lower-case word and its term. Texts repeat their words, and stemming costs more than all else done to them.
+#[derive(Clone, Default)]
+struct Known {
+    language: Language,
+    word: String,
+    term: String,
+}
+
+/// Entries of [`Normalizer::known`] while indexing.
+const KNOWN_WORDS: usize = 4096;
 
 impl Normalizer {
     fn new(language: Language) -> Self {
         Self {
+            language,
             stemmer: language.stemmer(),
-            lowered: String::new(),
+            ..Self::default()
+        }
+    }
+
+    fn set_language(&mut self, language: Language) {
+        if language != self.language {
+            self.language = language;
+            self.stemmer = language.stemmer();
         }
     }
 
@@ -300,18 +322,32 @@ impl Normalizer {
         term.clear();
         self.lowered.clear();
         lower(word, &mut self.lowered);
-        let stem = match self.stemmer {
-            Some(stemmer) if matches!(kind, TokenKind::Word | TokenKind::Whole) => {
-                stemmer.stem(&self.lowered)
-            }
-            _ => self.lowered.as_str().into(),
-        };
-        if stem.is_ascii() {
-            term.push_str(&stem);
-        } else {
-            fold(&stem, term);
+        let stemmed = matches!(kind, TokenKind::Word | TokenKind::Whole);
+        match self.stemmer.filter(|_| stemmed) {
+            None => fold(&self.lowered, term),
+            Some(stemmer) if self.known.is_empty() => fold(&stemmer.stem(&self.lowered), term),
+            Some(stemmer) => term.push_str(self.known_term(stemmer)),
         }
     }
+
+    fn known_term(&mut self, stemmer: Stemmer) -> &str {
+        let slots = self.known.len();
+        let slot = &mut self.known[hash(&self.lowered) % slots];
+        if slot.word != self.lowered || slot.language != self.language {
+            slot.language = self.language;
+            slot.word.clone_from(&self.lowered);
+            slot.term.clear();
+            fold(&stemmer.stem(&self.lowered), &mut slot.term);
+        }
+        &slot.term
+    }
+}
+
+/// FNV-1a.
+fn hash(word: &str) -> usize {
+    let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    (hash ^ (hash >> 32)) as usize
 }
 
 fn lower(word: &str, out: &mut String) {
@@ -325,6 +361,10 @@ fn lower(word: &str, out: &mut String) {
 
 /// Latin letters without their accents; other scripts stay as they are.
 fn fold(word: &str, out: &mut String) {
+    if word.is_ascii() {
+        out.push_str(word);
+        return;
+    }
     for c in word.chars() {
         match c {
             'ß' => out.push_str("ss"),
@@ -349,13 +389,14 @@ fn fold(word: &str, out: &mut String) {
 /// The tokenizer the index calls: field values come [`marked`] with their language.
 #[derive(Clone, Default)]
 pub(super) struct MarkedTokenizer {
+    normalizer: Normalizer,
     token: Token,
 }
 
 /// Tokens of one field value.
 pub(super) struct MarkedStream<'a> {
     words: Words<'a>,
-    normalizer: Normalizer,
+    normalizer: &'a mut Normalizer,
     token: &'a mut Token,
 }
 
@@ -365,9 +406,13 @@ impl Tokenizer for MarkedTokenizer {
     fn token_stream<'a>(&'a mut self, value: &'a str) -> MarkedStream<'a> {
         let (language, text) = unmarked(value);
         self.token.reset();
+        self.normalizer.set_language(language);
+        self.normalizer
+            .known
+            .resize_with(KNOWN_WORDS, Known::default);
         MarkedStream {
             words: Words::new(text),
-            normalizer: Normalizer::new(language),
+            normalizer: &mut self.normalizer,
             token: &mut self.token,
         }
     }

@@ -1,5 +1,7 @@
 //! Which passages does a filter let through?
 
+use std::path::Path;
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use roaring::RoaringBitmap;
 use tantivy::columnar::StrColumn;
@@ -125,9 +127,8 @@ impl PathTest {
 
     fn passes(&self, path: &str) -> bool {
         let extension = || {
-            let name = path.rsplit('/').next().unwrap_or(path);
-            name.rsplit_once('.')
-                .map_or(String::new(), |(_, extension)| extension.to_lowercase())
+            let extension = Path::new(path).extension().unwrap_or_default();
+            extension.to_string_lossy().to_lowercase()
         };
         (!self.any_glob || self.globs.is_match(path))
             && (self.extensions.is_empty() || self.extensions.contains(&extension()))

@@ -8,7 +8,7 @@ use super::analysis::{Analyzed, analyze};
 use super::language::Language;
 use super::query::{Occur, ParsedQuery, SearchField};
 use super::reader::Bm25Index;
-use super::resolve::Group;
+use super::resolve::{Alternative, Group};
 use super::score::idf;
 
 /// What a query's words look like in running text: stems in every language, fuzzy expansions, phrases.
@@ -56,11 +56,11 @@ impl Bm25Index {
 }
 
 fn single_terms(group: &Group) -> Vec<String> {
-    let exact = group
-        .alternatives
-        .iter()
-        .filter(|alternative| alternative.weight >= 1.0);
-    exact
+    let exact = |alternative: &&Alternative| {
+        alternative.field == SearchField::Body && alternative.weight >= 1.0
+    };
+    let alternatives = group.alternatives.iter().filter(exact);
+    alternatives
         .filter_map(|alternative| match alternative.terms.as_slice() {
             [(_, term)] => Some(term.clone()),
             _ => None,
@@ -70,12 +70,8 @@ fn single_terms(group: &Group) -> Vec<String> {
 
 impl Matcher {
     fn add(&mut self, number: usize, group: &Group, idf: f32) {
-        let in_body = |field| matches!(field, SearchField::Body);
-        for alternative in group
-            .alternatives
-            .iter()
-            .filter(|alternative| in_body(alternative.field))
-        {
+        let in_body = |alternative: &&Alternative| alternative.field == SearchField::Body;
+        for alternative in group.alternatives.iter().filter(in_body) {
             let mark = Mark {
                 group: number,
                 weight: idf * alternative.weight,

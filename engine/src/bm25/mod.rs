@@ -22,6 +22,8 @@ mod reader;
 mod resolve;
 mod schema;
 mod score;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use filter::FilterError;

@@ -74,31 +74,48 @@ impl Bm25Index {
         out: &mut Vec<Group>,
     ) -> io::Result<()> {
         let tokens = self.variants(&clause.text);
-        let parts: Vec<&Variants> = tokens
-            .iter()
-            .filter(|token| token.kind != TokenKind::Whole)
-            .collect();
-        let whole = tokens.iter().find(|token| token.kind == TokenKind::Whole);
-        let together = parts.len() > 1;
-        let strict = clause.occur != Occur::Should;
-        if together {
-            let mut phrase = self.phrase_group(clause, &parts);
-            if let Some(whole) = whole.filter(|whole| parts.iter().all(|part| whole.covers(part))) {
-                phrase
-                    .alternatives
-                    .extend(word_alternatives(clause, &whole.terms));
-            }
-            if !clause.phrase && !strict {
-                phrase.boost = self.scoring.compound;
-            }
-            out.push(phrase);
+        let whole = |token: &&Variants| token.kind == TokenKind::Whole;
+        let (wholes, parts): (Vec<&Variants>, Vec<&Variants>) = tokens.iter().partition(whole);
+        let fuzzy = fuzzy && !clause.phrase;
+        if let ([], [word]) = (wholes.as_slice(), parts.as_slice()) {
+            out.push(self.word_group(clause, word, fuzzy)?);
+            return Ok(());
         }
-        // A quotation in running text also counts by its words; alone, it is meant.
-        let words = !together || (!strict && (!clause.phrase || with_words));
-        if words {
-            for token in parts {
-                out.push(self.word_group(clause, token, fuzzy && !clause.phrase, together)?);
+        let one_word =
+            matches!(wholes.as_slice(), [whole] if parts.iter().all(|part| whole.covers(part)));
+        let mut exact = phrase_group(clause, &parts);
+        if one_word {
+            exact.alternatives.extend(
+                wholes
+                    .iter()
+                    .flat_map(|whole| word_alternatives(clause, &whole.terms)),
+            );
+        }
+        // Demanded, forbidden or quoted by itself, the expression is meant as it stands; otherwise its words count, and
+        // the expression a little more.
+        if clause.occur != Occur::Should || (clause.phrase && !with_words) {
+            out.push(exact);
+            return Ok(());
+        }
+        if !one_word && !clause.phrase {
+            exact.boost = self.scoring.compound;
+        }
+        out.push(exact);
+        if !one_word {
+            out.extend(
+                wholes
+                    .iter()
+                    .map(|whole| whole_group(clause, whole, &parts)),
+            );
+        }
+        for part in parts {
+            let mut group = self.word_group(clause, part, fuzzy)?;
+            group.function_word = group.function_word
+                || (wholes.is_empty() && self.is_function_word(clause, part)?);
+            if wholes.iter().any(|whole| whole.covers(part)) {
+                group.boost = self.scoring.compound;
             }
+            out.push(group);
         }
         Ok(())
     }
@@ -127,41 +144,7 @@ impl Bm25Index {
         tokens
     }
 
-    fn phrase_group(&self, clause: &Clause, parts: &[&Variants]) -> Group {
-        let most = parts.iter().map(|part| part.terms.len()).max().unwrap_or(0);
-        let first = parts.first().map_or(0, |part| part.position);
-        let mut alternatives: Vec<Alternative> = Vec::new();
-        for i in 0..most {
-            // Languages come in one order, so the i-th terms go together; where a word has fewer, its last one is
-            // shared.
-            let terms: Vec<(u32, String)> = parts
-                .iter()
-                .filter_map(|part| {
-                    let term = part.terms.get(i).or(part.terms.last())?;
-                    Some(((part.position - first) as u32, term.clone()))
-                })
-                .collect();
-            alternatives.extend(phrase_fields(clause).iter().map(|&field| Alternative {
-                field,
-                weight: 1.0,
-                terms: terms.clone(),
-            }));
-        }
-        Group {
-            occur: clause.occur,
-            boost: 1.0,
-            alternatives,
-            function_word: false,
-        }
-    }
-
-    fn word_group(
-        &self,
-        clause: &Clause,
-        token: &Variants,
-        fuzzy: bool,
-        together: bool,
-    ) -> io::Result<Group> {
+    fn word_group(&self, clause: &Clause, token: &Variants, fuzzy: bool) -> io::Result<Group> {
         let typed = plain(&clause.text[token.range.clone()]);
         let mut alternatives = word_alternatives(clause, &token.terms);
         if token.kind == TokenKind::Last {
@@ -174,17 +157,19 @@ impl Bm25Index {
             occur: clause.occur,
             boost: 1.0,
             alternatives,
-            function_word: (optional || together) && self.is_function_word(&typed, &token.terms)?,
+            function_word: optional && self.is_function_word(clause, token)?,
         })
     }
 
     /// A word that says nothing in this collection: on the list of the language most of it is in, or on another
     /// present language's list and frequent.
-    fn is_function_word(&self, typed: &str, terms: &[String]) -> io::Result<bool> {
+    fn is_function_word(&self, clause: &Clause, token: &Variants) -> io::Result<bool> {
+        let typed = plain(&clause.text[token.range.clone()]);
         for &(language, passages) in &self.languages {
-            if language.is_stop_word(typed)
+            if language.is_stop_word(&typed)
                 && (passages * 2 >= self.documents
-                    || self.term_frequency(terms)? as f64 >= FREQUENT_SHARE * self.documents as f64)
+                    || self.term_frequency(&token.terms)? as f64
+                        >= FREQUENT_SHARE * self.documents as f64)
             {
                 return Ok(true);
             }
@@ -309,6 +294,52 @@ impl Variants {
 
     fn covers(&self, part: &Self) -> bool {
         self.range.start <= part.range.start && part.range.end <= self.range.end
+    }
+}
+
+/// A camelCase word: as a whole, or its parts side by side.
+fn whole_group(clause: &Clause, whole: &Variants, parts: &[&Variants]) -> Group {
+    let own: Vec<&Variants> = parts
+        .iter()
+        .copied()
+        .filter(|part| whole.covers(part))
+        .collect();
+    let mut group = phrase_group(clause, &own);
+    group
+        .alternatives
+        .extend(word_alternatives(clause, &whole.terms));
+    group
+}
+
+/// The words side by side; no alternative at all for fewer than two.
+fn phrase_group(clause: &Clause, parts: &[&Variants]) -> Group {
+    let first = parts.first().map_or(0, |part| part.position);
+    let languages = parts.iter().map(|part| part.terms.len()).max().unwrap_or(0);
+    let mut alternatives: Vec<Alternative> = Vec::new();
+    for i in (0..languages).filter(|_| parts.len() > 1) {
+        // Languages come in one order, so the i-th terms go together; where a word has fewer, its last one is shared.
+        let term = |part: &&Variants| {
+            part.terms
+                .get(i)
+                .or(part.terms.last())
+                .cloned()
+                .unwrap_or_default()
+        };
+        let terms: Vec<(u32, String)> = parts
+            .iter()
+            .map(|part| ((part.position - first) as u32, term(part)))
+            .collect();
+        alternatives.extend(phrase_fields(clause).iter().map(|&field| Alternative {
+            field,
+            weight: 1.0,
+            terms: terms.clone(),
+        }));
+    }
+    Group {
+        occur: clause.occur,
+        boost: 1.0,
+        alternatives,
+        function_word: false,
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) fn schema() -> (Schema, Fields) {
 /// Bytes of text compressed together, and the effort. Larger blocks and higher levels shrink the store a little
 /// further; reading ten passages from ten blocks has to stay well under a millisecond.
 const STORE_BLOCK_BYTES: usize = 32 << 10;
-const STORE_ZSTD_LEVEL: i32 = 6;
+const STORE_ZSTD_LEVEL: i32 = 3;
 
 pub(super) fn settings() -> IndexSettings {
     IndexSettings {
@@ -130,7 +130,8 @@ pub(super) fn settings() -> IndexSettings {
 
 /// Gives `index` the tokenizer its schema names.
 pub(super) fn register_tokenizer(index: &mut Index) {
-    let tokenizers = TokenizerManager::new();
+    // Fields of other types ask for tantivy's default tokenizer by name without using it.
+    let tokenizers = TokenizerManager::default();
     tokenizers.register(TOKENIZER, MarkedTokenizer::default());
     index.set_tokenizers(tokenizers);
 }
