@@ -50,22 +50,53 @@ fn endless(depth: u64) -> u64 {
 }
 
 fn worker(task: &str) -> Vec<OsString> {
-    vec![std::env::current_exe().expect("this program").into(), task.into()]
+    vec![
+        std::env::current_exe().expect("this program").into(),
+        task.into(),
+    ]
 }
 
 fn a_real_child_reads() {
-    let options = ReadOptions { pdf_worker: worker("pdf-worker"), ..ReadOptions::default() };
-    let doc = extract(Path::new("a.pdf"), PDF.as_bytes(), &ExtractOptions::from(&options)).expect("a sound file");
+    let options = ReadOptions {
+        pdf_worker: worker("pdf-worker"),
+        ..ReadOptions::default()
+    };
+    let doc = extract(
+        Path::new("a.pdf"),
+        PDF.as_bytes(),
+        &ExtractOptions::from(&options),
+    )
+    .expect("a sound file");
     assert_eq!(doc.text, "Hello world");
     assert_eq!(doc.blocks[0].source.page, 1);
-    let broken = extract(Path::new("a.pdf"), b"%PDF-1.4 and no more", &ExtractOptions::from(&options));
-    assert!(matches!(broken, Err(ExtractError::Malformed { format: "PDF", .. })), "{broken:?}");
+    let broken = extract(
+        Path::new("a.pdf"),
+        b"%PDF-1.4 and no more",
+        &ExtractOptions::from(&options),
+    );
+    assert!(
+        matches!(broken, Err(ExtractError::Malformed { format: "PDF", .. })),
+        "{broken:?}"
+    );
 }
 
 fn a_real_child_dies() {
-    let reason = |task| PdfWorker::new(worker(task)).pages(b"%PDF-1.4", 1 << 20).expect_err("no answer").to_string();
+    let reason = |task| {
+        PdfWorker::new(worker(task))
+            .pages(b"%PDF-1.4", 1 << 20)
+            .expect_err("no answer")
+            .to_string()
+    };
     if cfg!(target_os = "linux") {
-        assert!(reason("memory").contains("ran out of memory"), "{}", reason("memory"));
+        assert!(
+            reason("memory").contains("ran out of memory"),
+            "{}",
+            reason("memory")
+        );
     }
-    assert!(reason("stack").contains("nested too deeply"), "{}", reason("stack"));
+    assert!(
+        reason("stack").contains("nested too deeply"),
+        "{}",
+        reason("stack")
+    );
 }

@@ -20,158 +20,30 @@ pub enum Content {
     Zip,
 }
 
-/// Kinds by file name extension, lower case.
-const EXTENSIONS: [(FileKind, &[&str]); 12] = [
-    (
-        FileKind::Markdown,
-        &["md", "markdown", "mdown", "mkd", "mdx", "qmd", "rmd"],
-    ),
-    (FileKind::Html, &["html", "htm", "xhtml", "xht"]),
-    (FileKind::Pdf, &["pdf"]),
-    (FileKind::Docx, &["docx", "docm", "dotx"]),
-    (FileKind::Epub, &["epub"]),
-    (FileKind::Mail, &["eml"]),
-    (FileKind::Mailbox, &["mbox", "mbx"]),
-    (FileKind::Table, &["csv", "tsv", "tab"]),
-    (FileKind::Json, &["json", "geojson", "jsonld"]),
-    (FileKind::JsonLines, &["jsonl", "ndjson"]),
-    (FileKind::Notebook, &["ipynb"]),
-    (FileKind::Code, &CODE),
+/// Kinds by file name extension, lower case, separated by spaces.
+const EXTENSIONS: [(FileKind, &str); 12] = [
+    (FileKind::Markdown, "md markdown mdown mkd mdx qmd rmd"),
+    (FileKind::Html, "html htm xhtml xht"),
+    (FileKind::Pdf, "pdf"),
+    (FileKind::Docx, "docx docm dotx"),
+    (FileKind::Epub, "epub"),
+    (FileKind::Mail, "eml"),
+    (FileKind::Mailbox, "mbox mbx"),
+    (FileKind::Table, "csv tsv tab"),
+    (FileKind::Json, "json geojson jsonld"),
+    (FileKind::JsonLines, "jsonl ndjson"),
+    (FileKind::Notebook, "ipynb"),
+    (FileKind::Code, CODE),
 ];
 
 /// Extensions of source code and configuration.
-const CODE: [&str; 130] = [
-    "ada",
-    "adb",
-    "ads",
-    "asm",
-    "awk",
-    "bash",
-    "bat",
-    "bazel",
-    "bzl",
-    "c",
-    "cc",
-    "cfg",
-    "cjs",
-    "clj",
-    "cljs",
-    "cmake",
-    "cmd",
-    "coffee",
-    "conf",
-    "cpp",
-    "cr",
-    "cs",
-    "css",
-    "cu",
-    "cuh",
-    "cxx",
-    "d",
-    "dart",
-    "desktop",
-    "diff",
-    "dtd",
-    "el",
-    "elm",
-    "env",
-    "erb",
-    "erl",
-    "ex",
-    "exs",
-    "f",
-    "f03",
-    "f08",
-    "f90",
-    "f95",
-    "fish",
-    "for",
-    "fs",
-    "fsi",
-    "fsx",
-    "glsl",
-    "go",
-    "gradle",
-    "graphql",
-    "groovy",
-    "h",
-    "hcl",
-    "hh",
-    "hlsl",
-    "hpp",
-    "hrl",
-    "hs",
-    "hxx",
-    "ini",
-    "java",
-    "jl",
-    "js",
-    "jsx",
-    "kt",
-    "kts",
-    "less",
-    "lisp",
-    "lua",
-    "m",
-    "m4",
-    "mak",
-    "metal",
-    "mjs",
-    "mk",
-    "ml",
-    "mli",
-    "mm",
-    "nim",
-    "nix",
-    "pas",
-    "patch",
-    "php",
-    "pl",
-    "pm",
-    "pp",
-    "pro",
-    "properties",
-    "proto",
-    "ps1",
-    "py",
-    "pyi",
-    "pyx",
-    "r",
-    "rake",
-    "rb",
-    "rkt",
-    "rs",
-    "s",
-    "sass",
-    "scala",
-    "scm",
-    "scss",
-    "sh",
-    "sql",
-    "sv",
-    "svelte",
-    "swift",
-    "tcl",
-    "tf",
-    "toml",
-    "ts",
-    "tsx",
-    "v",
-    "vb",
-    "vhd",
-    "vhdl",
-    "vim",
-    "vue",
-    "wat",
-    "wgsl",
-    "xml",
-    "xsd",
-    "xsl",
-    "yaml",
-    "yml",
-    "zig",
-    "zsh",
-];
+const CODE: &str = "ada adb ads asm awk bash bat bazel bzl c cc cfg cjs clj cljs cmake cmd coffee conf cpp cr \
+    cs css cu cuh cxx d dart desktop diff dtd el elm env erb erl ex exs f f03 f08 f90 f95 fish \
+    for fs fsi fsx glsl go gradle graphql groovy h hcl hh hlsl hpp hrl hs hxx ini java jl js \
+    jsx kt kts less lisp lua m m4 mak metal mjs mk ml mli mm nim nix pas patch php pl pm pp \
+    pro properties proto ps1 py pyi pyx r rake rb rkt rs s sass scala scm scss sh sql sv \
+    svelte swift tcl tf toml ts tsx v vb vhd vhdl vim vue wat wgsl xml xsd xsl yaml yml zig \
+    zsh";
 
 /// Names of source files without an extension.
 const CODE_NAMES: [&str; 9] = [
@@ -216,7 +88,10 @@ const MAGIC: [(&[u8], &str); 26] = [
         "an old Office document; save it as DOCX or PDF to index it",
     ),
     (b"wOFF", "a font"),
-    (b"%!PS", "a PostScript file; convert it to PDF to index it"),
+    (
+        b"%!PS-Adobe",
+        "a PostScript file; convert it to PDF to index it",
+    ),
 ];
 
 /// Tells the kind by the content where it is plain (PDF, zip, archives, images), else by the file name, else by the
@@ -245,13 +120,20 @@ pub fn detect(path: &Path, head: &[u8]) -> Result<Content, ExtractError> {
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         return Ok(Content::Zip);
     }
-    if let Some((_, what)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
+    if let Some((_, what)) = MAGIC.iter().find(|(magic, _)| opens_with(head, magic)) {
         return Err(ExtractError::NotText { what });
     }
     if !matches!(named, Some(FileKind::Mail | FileKind::Mailbox)) {
         refuse_binary(head)?;
     }
     Ok(Content::Kind(named.unwrap_or_else(|| by_content(head))))
+}
+
+/// Whether the file starts with `magic`. A few letters may start a text too ("ID3 tags are ..."), but no zero byte
+/// follows them there.
+fn opens_with(head: &[u8], magic: &[u8]) -> bool {
+    let plain = magic.len() <= 6 && magic.iter().all(u8::is_ascii_alphanumeric);
+    head.starts_with(magic) && (!plain || head.contains(&0))
 }
 
 fn misnamed(named: Option<FileKind>, head: &[u8]) -> ExtractError {
@@ -278,7 +160,7 @@ fn by_name(path: &Path) -> Option<FileKind> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     EXTENSIONS
         .iter()
-        .find(|(_, extensions)| extensions.contains(&extension.as_str()))
+        .find(|(_, extensions)| extensions.split(' ').any(|known| known == extension))
         .map(|(kind, _)| *kind)
 }
 

@@ -4,6 +4,7 @@
 //! length of the page alone, however deep it is nested, and nothing recurses.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use html5ever::LocalName;
 use html5ever::tendril::StrTendril;
@@ -15,6 +16,9 @@ use html5ever::tokenizer::{
 use super::super::{BlockKind, FileKind, Source, Tracking};
 use super::builder::Builder;
 
+/// Time for one page. The tokenizer compares each attribute of a tag with all others, so that a tag of a million
+/// attributes would take hours.
+const TIME: Duration = Duration::from_secs(60);
 /// Elements nested deeper than this are read, but not told apart.
 const MAX_OPEN: usize = 256;
 
@@ -47,6 +51,12 @@ pub(super) enum Place {
 
 /// Appends the page's title and blocks.
 pub(super) fn extract(page: &str, place: Place, out: &mut Builder) {
+    extract_within(TIME, page, place, out);
+}
+
+/// [`extract`] that gives up, with a warning, when `time` is over.
+pub(super) fn extract_within(time: Duration, page: &str, place: Place, out: &mut Builder) {
+    let start = Instant::now();
     let xhtml = page
         .get(..256)
         .unwrap_or(page)
@@ -64,15 +74,26 @@ pub(super) fn extract(page: &str, place: Place, out: &mut Builder) {
     };
     let tokenizer = Tokenizer::new(Sink(RefCell::new(state)), TokenizerOpts::default());
     let input = BufferQueue::default();
-    // Small pieces keep the tokenizer's own buffers small.
-    for piece in pieces(page, 1 << 16) {
+    let mut late = false;
+    // Small pieces keep the tokenizer's own buffers small, and the clock is looked at after each.
+    for piece in pieces(page, 1 << 12) {
         input.push_back(StrTendril::from_slice(piece));
         // A sink that never asks for a script to run is never left with input to read.
         let _ = tokenizer.feed(&input);
+        late = start.elapsed() > time;
+        if late {
+            break;
+        }
     }
     tokenizer.end();
     let mut state = tokenizer.sink.0.into_inner();
     state.flush();
+    if late {
+        state.out.warn(format!(
+            "the page took longer than {} s and the rest was left out",
+            time.as_secs()
+        ));
+    }
     *out = state.out;
 }
 

@@ -11,6 +11,11 @@ use super::builder::Builder;
 use super::code;
 use super::text::{Decoded, Places};
 
+/// Keys are shown up to this many bytes of path, so that a long one is not repeated before each text below it.
+const MAX_PATH_BYTES: usize = 200;
+/// Most bytes of one record.
+const MAX_RECORD_BYTES: usize = 32 << 20;
+
 /// Each string as `key.path: text`. The elements of a list at the top are records; all other texts are paragraphs.
 /// What is no JSON after all (comments, trailing commas) is kept as it stands, as code.
 pub(super) fn extract(decoded: &Decoded<'_>, out: &mut Builder) {
@@ -169,8 +174,10 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             walk.line.push_str(": ");
         }
         walk.line.push_str(text);
-        walk.record.push_str(&walk.line);
-        walk.record.push('\n');
+        if walk.record.len() < MAX_RECORD_BYTES {
+            walk.record.push_str(&walk.line);
+            walk.record.push('\n');
+        }
         go_on((walk.on_found)(Found::Text(&walk.path, &walk.line)))
     }
 
@@ -200,7 +207,8 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             if above > 0 {
                 walk.path.push('.');
             }
-            walk.path.push_str(&key);
+            let room = MAX_PATH_BYTES.saturating_sub(walk.path.len());
+            walk.path.push_str(&key[..key.floor_char_boundary(room)]);
             map.next_value_seed(Node(walk))?;
             walk.path.truncate(above);
         }

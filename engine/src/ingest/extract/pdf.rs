@@ -348,9 +348,7 @@ pub(super) fn extract(
     if let Some(title) = &found.title {
         out.title(title);
     }
-    let mut number = 0;
-    for page in &found.pages {
-        number += 1;
+    for (number, page) in (1..).zip(&found.pages) {
         let page = rejoin(page);
         for group in text::groups(&page) {
             let source = Source {

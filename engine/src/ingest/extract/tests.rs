@@ -21,7 +21,10 @@ fn failure(name: &str, bytes: impl AsRef<[u8]>) -> ExtractError {
 }
 
 fn blocks(doc: &Extracted) -> Vec<(BlockKind, &str)> {
-    doc.blocks.iter().map(|block| (block.kind, &doc.text[block.range.clone()])).collect()
+    doc.blocks
+        .iter()
+        .map(|block| (block.kind, &doc.text[block.range.clone()]))
+        .collect()
 }
 
 fn lines(doc: &Extracted) -> Vec<u32> {
@@ -32,7 +35,9 @@ fn lines(doc: &Extracted) -> Vec<u32> {
 fn zip(members: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, text) in members {
-        writer.start_file(*name, zip::write::SimpleFileOptions::default()).expect("a new member");
+        writer
+            .start_file(*name, zip::write::SimpleFileOptions::default())
+            .expect("a new member");
         writer.write_all(text.as_bytes()).expect("memory");
     }
     writer.finish().expect("memory").into_inner()
@@ -48,7 +53,8 @@ fn docx() -> Vec<u8> {
         <w:tbl><w:tr><w:tc><w:p><w:r><w:t>a</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>b</w:t></w:r></w:p></w:tc></w:tr>
         <w:tr><w:tc><w:p><w:r><w:t>1</w:t></w:r></w:p></w:tc><w:tc><w:p/></w:tc></w:tr></w:tbl></w:body></w:document>"#;
     let notes = r#"<w:footnotes xmlns:w="w"><w:footnote><w:p><w:r><w:t>A note.</w:t></w:r></w:p></w:footnote></w:footnotes>"#;
-    let core = r#"<cp:coreProperties xmlns:dc="d"><dc:title>The Title</dc:title></cp:coreProperties>"#;
+    let core =
+        r#"<cp:coreProperties xmlns:dc="d"><dc:title>The Title</dc:title></cp:coreProperties>"#;
     zip(&[
         ("[Content_Types].xml", "<Types/>"),
         ("word/document.xml", body),
@@ -59,7 +65,8 @@ fn docx() -> Vec<u8> {
 }
 
 fn epub() -> Vec<u8> {
-    let container = r#"<container><rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles></container>"#;
+    let container =
+        r#"<container><rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles></container>"#;
     let package = r#"<package><metadata><dc:title xmlns:dc="d">A &lt;Book&gt;</dc:title><dc:title>Sub</dc:title></metadata>
         <manifest><item id="one" href="text/ch%201.xhtml"/><item id="two" href="../two.xhtml#top"/></manifest>
         <spine><itemref idref="two"/><itemref idref="one"/><itemref idref="three"/></spine></package>"#;
@@ -96,14 +103,20 @@ const NOTEBOOK: &str = r##"{"cells":[{"cell_type":"markdown","source":["# Plot\n
 fn text_is_cut_at_blank_lines_and_keeps_its_bytes() {
     let source = "\u{FEFF}Título\n======\n\nfirst é\nline\n \t\n\n  second\x07 end  \n";
     let doc = read("a.txt", source);
-    assert_eq!(blocks(&doc), [(H1, "Título"), (P, "first é\nline"), (P, "second end")]);
+    assert_eq!(
+        blocks(&doc),
+        [(H1, "Título"), (P, "first é\nline"), (P, "second end")]
+    );
     assert_eq!(lines(&doc), [1, 4, 8]);
     assert_eq!(doc.title.as_deref(), Some("Título"));
     let place = doc.blocks[1].source.byte.expect("UTF-8") as usize;
     assert!(source[place..].starts_with("first"));
     assert_eq!(doc.blocks[1].tracking, Tracking::Bytes);
     assert_eq!(doc.blocks[2].tracking, Tracking::Lines);
-    assert_eq!(blocks(&read("a.txt", "one\r\ntwo\r\n\r\nthree")), [(P, "one\ntwo"), (P, "three")]);
+    assert_eq!(
+        blocks(&read("a.txt", "one\r\ntwo\r\n\r\nthree")),
+        [(P, "one\ntwo"), (P, "three")]
+    );
     assert_eq!(lines(&read("a.txt", "one\rtwo\r\rthree")), [1, 4]);
     assert!(read("a.txt", "").blocks.is_empty());
 }
@@ -111,19 +124,49 @@ fn text_is_cut_at_blank_lines_and_keeps_its_bytes() {
 #[test]
 fn encodings_are_recognised() {
     let utf16 = |text: &str, mark: bool| {
-        let units = mark.then_some(0xFEFF).into_iter().chain(text.encode_utf16());
+        let units = mark
+            .then_some(0xFEFF)
+            .into_iter()
+            .chain(text.encode_utf16());
         units.flat_map(u16::to_le_bytes).collect::<Vec<u8>>()
     };
-    assert_eq!(read("a.txt", utf16("Grüße an alle", true)).text, "Grüße an alle");
-    assert_eq!(read("a.txt", utf16("Grüße an alle", false)).text, "Grüße an alle");
-    let latin = read("a.txt", b"Die sch\xF6ne M\xFCllerin geht \xFCber die Br\xFCcke");
+    assert_eq!(
+        read("a.txt", utf16("Grüße an alle", true)).text,
+        "Grüße an alle"
+    );
+    assert_eq!(
+        read("a.txt", utf16("Grüße an alle", false)).text,
+        "Grüße an alle"
+    );
+    let latin = read(
+        "a.txt",
+        b"Die sch\xF6ne M\xFCllerin geht \xFCber die Br\xFCcke",
+    );
     assert_eq!(latin.text, "Die schöne Müllerin geht über die Brücke");
-    assert_eq!((latin.blocks[0].source.byte, latin.blocks[0].source.line), (None, 1));
-    let (russian, _, _) = encoding_rs::WINDOWS_1251.encode("Съешь ещё этих мягких французских булок");
-    assert_eq!(read("a.txt", russian).text, "Съешь ещё этих мягких французских булок");
+    assert_eq!(
+        (latin.blocks[0].source.byte, latin.blocks[0].source.line),
+        (None, 1)
+    );
+    let (russian, _, _) =
+        encoding_rs::WINDOWS_1251.encode("Съешь ещё этих мягких французских булок");
+    assert_eq!(
+        read("a.txt", russian).text,
+        "Съешь ещё этих мягких французских булок"
+    );
     let (japanese, _, _) = encoding_rs::SHIFT_JIS.encode("日本語の文章をここに書きます。");
-    assert_eq!(read("a.txt", japanese).text, "日本語の文章をここに書きます。");
-    let broken = read("a.txt", "sehr schöne Grüße über Österreich äöüß äöü".as_bytes().iter().copied().chain([0xC3]).collect::<Vec<_>>());
+    assert_eq!(
+        read("a.txt", japanese).text,
+        "日本語の文章をここに書きます。"
+    );
+    let broken = read(
+        "a.txt",
+        "sehr schöne Grüße über Österreich äöüß äöü"
+            .as_bytes()
+            .iter()
+            .copied()
+            .chain([0xC3])
+            .collect::<Vec<_>>(),
+    );
     assert!(broken.text.starts_with("sehr schöne Grüße") && broken.text.ends_with('\u{FFFD}'));
     assert_eq!(broken.warnings.len(), 1);
 }
@@ -149,7 +192,11 @@ fn markdown_keeps_structure_and_lines() {
         ]
     );
     assert_eq!(lines(&doc), [2, 4, 6, 9, 10, 13, 18, 20, 22, 24, 27]);
-    for block in doc.blocks.iter().filter(|block| block.tracking == Tracking::Bytes) {
+    for block in doc
+        .blocks
+        .iter()
+        .filter(|block| block.tracking == Tracking::Bytes)
+    {
         let byte = block.source.byte.expect("UTF-8") as usize;
         assert!(MARKDOWN[byte..].starts_with(&doc.text[block.range.clone()]));
     }
@@ -178,39 +225,92 @@ fn html_shows_what_a_browser_shows() {
 #[test]
 fn html_nested_without_end_stays_flat() {
     let start = Instant::now();
-    for (open, close) in [("<div>", "</div>"), ("<b><p>", ""), ("<table><tr><td>", ""), ("<nav>", ""), ("<svg><a hidden>", "</x>")] {
-        let page = format!("<p>start</p>{}deep{}<p>end", open.repeat(300_000), close.repeat(300_000));
+    for (open, close) in [
+        ("<div>", "</div>"),
+        ("<b><p>", ""),
+        ("<table><tr><td>", ""),
+        ("<nav>", ""),
+        ("<svg><a hidden>", "</x>"),
+    ] {
+        let page = format!(
+            "<p>start</p>{}deep{}<p>end",
+            open.repeat(300_000),
+            close.repeat(300_000)
+        );
         let doc = read("a.html", page);
         assert!(doc.text.starts_with("start"), "{open}");
     }
     // A generous bound: quadratic work would take hours.
-    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_page_that_takes_too_long_is_cut_off_with_a_warning() {
+    let attributes: String = (0..60_000).map(|number| format!(" a{number}")).collect();
+    let page = format!("<p>start</p><p{attributes}>end");
+    let mut out = Builder::new(FileKind::Html, 1 << 20);
+    html::extract_within(Duration::from_millis(1), &page, html::Place::File, &mut out);
+    let doc = out.finish();
+    assert_eq!((doc.text.as_str(), doc.warnings.len()), ("start", 1));
+}
+
+#[test]
+fn long_keys_do_not_multiply() {
+    let json = format!(
+        "[{{\"{}\":[{}\"x\"]}}]",
+        "k".repeat(100_000),
+        "\"x\",".repeat(20_000)
+    );
+    assert!(read("a.json", json).text.len() < 5_000_000);
 }
 
 #[test]
 fn hidden_elements_end_with_their_parents() {
-    let doc = read("a.html", "<div><nav>menu</div><p>shown<div style='color:red; display: none'>x</div><p>too");
+    let doc = read(
+        "a.html",
+        "<div><nav>menu</div><p>shown<div style='color:red; display: none'>x</div><p>too",
+    );
     assert_eq!(blocks(&doc), [(P, "shown"), (P, "too")]);
 }
 
 #[test]
 fn code_groups_stay_with_their_comments() {
-    let source = "//! Docs.\n\nuse a;\n\n/// About f.\nfn f() {\n    one();\n\n    two();\n}\n\nfn g() {}\n";
+    let source =
+        "//! Docs.\n\nuse a;\n\n/// About f.\nfn f() {\n    one();\n\n    two();\n}\n\nfn g() {}\n";
     let doc = read("a.rs", source);
     let code = |text| (CODE, text);
     assert_eq!(
         blocks(&doc),
-        [code("//! Docs."), code("use a;"), code("/// About f.\nfn f() {\n    one();\n\n    two();\n}"), code("fn g() {}")]
+        [
+            code("//! Docs."),
+            code("use a;"),
+            code("/// About f.\nfn f() {\n    one();\n\n    two();\n}"),
+            code("fn g() {}")
+        ]
     );
     assert_eq!(lines(&doc), [1, 3, 5, 12]);
-    assert_eq!(doc.blocks[2].source.byte, Some(source.find("///").unwrap() as u64));
+    assert_eq!(
+        doc.blocks[2].source.byte,
+        Some(source.find("///").unwrap() as u64)
+    );
 }
 
 #[test]
 fn word_documents_have_headings_tables_and_notes() {
     let doc = read("a.docx", docx());
     assert_eq!(doc.title.as_deref(), Some("The Title"));
-    let expected = [(H1, "Report"), (P, "Café & bar\nnext"), (H2, "Part"), (P, "a | b"), (P, "1"), (P, "A note.")];
+    let expected = [
+        (H1, "Report"),
+        (P, "Café & bar\nnext"),
+        (H2, "Part"),
+        (P, "a | b"),
+        (P, "1"),
+        (P, "A note."),
+    ];
     assert_eq!(blocks(&doc), expected);
     assert_eq!(read("renamed.bin", docx()).kind, FileKind::Docx);
 }
@@ -219,9 +319,16 @@ fn word_documents_have_headings_tables_and_notes() {
 fn books_are_read_in_the_order_of_their_spine() {
     let doc = read("a.epub", epub());
     assert_eq!(doc.title.as_deref(), Some("A <Book>"));
-    assert_eq!(blocks(&doc), [(H1, "Two"), (P, "Second."), (H1, "One"), (P, "First.")]);
+    assert_eq!(
+        blocks(&doc),
+        [(H1, "Two"), (P, "Second."), (H1, "One"), (P, "First.")]
+    );
     assert_eq!(doc.warnings.len(), 1);
-    assert!(doc.blocks.iter().all(|block| block.source == Source::default()));
+    assert!(
+        doc.blocks
+            .iter()
+            .all(|block| block.source == Source::default())
+    );
 }
 
 #[test]
@@ -229,7 +336,15 @@ fn mail_prefers_plain_text_and_names_attachments() {
     let doc = read("a.eml", MAIL);
     assert_eq!(doc.title.as_deref(), Some("Grüße"));
     let headers = "From: Ann <ann@example.org>\nDate: Mon, 1 Jan 2024 10:00:00 +0000";
-    assert_eq!(blocks(&doc), [(P, headers), (P, "Café one."), (P, "Two."), (P, "Attached: notes.txt")]);
+    assert_eq!(
+        blocks(&doc),
+        [
+            (P, headers),
+            (P, "Café one."),
+            (P, "Two."),
+            (P, "Attached: notes.txt")
+        ]
+    );
     let html = "Subject: x\nContent-Type: text/html\n\n<title>y</title><h1>Head</h1><p>Body";
     assert_eq!(blocks(&read("a.eml", html)), [(H1, "Head"), (P, "Body")]);
 }
@@ -241,24 +356,43 @@ fn mailboxes_are_one_record_a_message() {
     let found = blocks(&doc);
     assert_eq!(found[..2], [(H1, "One"), (RECORD, "Text\nFrom inside.")]);
     assert_eq!(found[2], (H1, "Grüße"));
-    assert!(found[3].1.ends_with("Café one.\n\nTwo.\n\nAttached: notes.txt"));
+    assert!(
+        found[3]
+            .1
+            .ends_with("Café one.\n\nTwo.\n\nAttached: notes.txt")
+    );
     assert_eq!(lines(&doc), [1, 1, 7, 7]);
 }
 
 #[test]
 fn mail_with_endless_parts_is_refused() {
-    let parts = format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n".repeat(20_000));
-    assert!(matches!(failure("a.eml", parts), ExtractError::Malformed { format: "mail", .. }));
-    assert!(matches!(failure("a.eml", "a:\n".repeat(3_000_000)), ExtractError::Malformed { format: "mail", .. }));
+    let parts = format!(
+        "Content-Type: multipart/mixed; boundary=b\n\n{}",
+        "--b\n".repeat(20_000)
+    );
+    assert!(matches!(
+        failure("a.eml", parts),
+        ExtractError::Malformed { format: "mail", .. }
+    ));
+    assert!(matches!(
+        failure("a.eml", "a:\n".repeat(3_000_000)),
+        ExtractError::Malformed { format: "mail", .. }
+    ));
 }
 
 #[test]
 fn tables_are_records_with_their_headers() {
     let doc = read("a.csv", "name;age\n\"Ann\nB\";3\nBob;\n");
-    assert_eq!(blocks(&doc), [(RECORD, "name: Ann\nB\nage: 3"), (RECORD, "name: Bob")]);
+    assert_eq!(
+        blocks(&doc),
+        [(RECORD, "name: Ann\nB\nage: 3"), (RECORD, "name: Bob")]
+    );
     assert_eq!(lines(&doc), [2, 4]);
     assert_eq!(doc.blocks[1].source.byte, Some(19));
-    assert_eq!(blocks(&read("a.tsv", "1\ta,b\n2\tc\n")), [(RECORD, "1\na,b"), (RECORD, "2\nc")]);
+    assert_eq!(
+        blocks(&read("a.tsv", "1\ta,b\n2\tc\n")),
+        [(RECORD, "1\na,b"), (RECORD, "2\nc")]
+    );
 }
 
 #[test]
@@ -269,13 +403,26 @@ fn json_gives_texts_with_their_keys() {
     assert_eq!(blocks(&list), [(RECORD, "k: v\nl: w"), (RECORD, "k: x")]);
     let commented = read("a.json", "// note\n{\"a\": 1,}");
     assert_eq!(blocks(&commented), [(CODE, "// note\n{\"a\": 1,}")]);
-    let deep = read("a.json", format!("{{\"a\":\"kept\",\"b\":{}{}}}", "[".repeat(5000), "]".repeat(5000)));
-    assert_eq!((blocks(&deep), deep.warnings.len()), (vec![(P, "a: kept")], 1));
+    let deep = read(
+        "a.json",
+        format!(
+            "{{\"a\":\"kept\",\"b\":{}{}}}",
+            "[".repeat(5000),
+            "]".repeat(5000)
+        ),
+    );
+    assert_eq!(
+        (blocks(&deep), deep.warnings.len()),
+        (vec![(P, "a: kept")], 1)
+    );
 }
 
 #[test]
 fn json_lines_name_broken_lines_and_know_titles() {
-    let doc = read("a.jsonl", "{\"_id\":\"1\",\"title\":\"T\",\"text\":\"B\"}\n\n{oops\n{\"q\":\"a\",\"r\":{\"s\":\"b\"}}\n");
+    let doc = read(
+        "a.jsonl",
+        "{\"_id\":\"1\",\"title\":\"T\",\"text\":\"B\"}\n\n{oops\n{\"q\":\"a\",\"r\":{\"s\":\"b\"}}\n",
+    );
     assert_eq!(blocks(&doc), [(RECORD, "T\nB"), (RECORD, "q: a\nr.s: b")]);
     assert_eq!(lines(&doc), [1, 4]);
     assert!(doc.warnings[0].starts_with("line 3 "), "{:?}", doc.warnings);
@@ -285,13 +432,24 @@ fn json_lines_name_broken_lines_and_know_titles() {
 fn notebooks_are_text_and_code_without_output() {
     let doc = read("a.ipynb", NOTEBOOK);
     assert_eq!(doc.title.as_deref(), Some("Plot"));
-    assert_eq!(blocks(&doc), [(H1, "Plot"), (P, "Some words."), (CODE, "x = 1\nprint(x)")]);
+    assert_eq!(
+        blocks(&doc),
+        [(H1, "Plot"), (P, "Some words."), (CODE, "x = 1\nprint(x)")]
+    );
 }
 
 #[test]
 fn text_beyond_the_limit_is_left_out_with_a_warning() {
-    let options = ExtractOptions { max_text_bytes: 10, ..ExtractOptions::default() };
-    let doc = extract(Path::new("a.txt"), "one\n\nféééééé\n\nthree".as_bytes(), &options).expect("text");
+    let options = ExtractOptions {
+        max_text_bytes: 10,
+        ..ExtractOptions::default()
+    };
+    let doc = extract(
+        Path::new("a.txt"),
+        "one\n\nféééééé\n\nthree".as_bytes(),
+        &options,
+    )
+    .expect("text");
     assert_eq!(doc.text, "one\n\nféé");
     assert_eq!(doc.warnings.len(), 1);
 }
@@ -300,14 +458,23 @@ fn text_beyond_the_limit_is_left_out_with_a_warning() {
 fn zip_bombs_and_other_archives_are_told_apart() {
     let bomb = zip(&[("word/document.xml", &" ".repeat(64 << 20))]);
     assert!(matches!(failure("a.docx", bomb), ExtractError::Bomb { .. }));
-    assert!(matches!(failure("a.zip", zip(&[("a.txt", "x")])), ExtractError::NotText { .. }));
-    assert!(matches!(failure("a.docx", &docx()[..200]), ExtractError::Malformed { .. }));
+    assert!(matches!(
+        failure("a.zip", zip(&[("a.txt", "x")])),
+        ExtractError::NotText { .. }
+    ));
+    assert!(matches!(
+        failure("a.docx", &docx()[..200]),
+        ExtractError::Malformed { .. }
+    ));
 }
 
 #[test]
 fn xml_entities_are_never_expanded() {
     let bomb = "<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;'>]><w:document><w:p><w:t>x&b;y</w:t></w:p></w:document>";
-    assert_eq!(read("a.docx", zip(&[("word/document.xml", bomb)])).text, "x y");
+    assert_eq!(
+        read("a.docx", zip(&[("word/document.xml", bomb)])).text,
+        "x y"
+    );
 }
 
 #[test]
@@ -320,10 +487,25 @@ fn read_file_stops_early() {
     };
     let text = path("a.txt", &b"word ".repeat(4000));
     assert_eq!(read_file(&text, 20_000).expect("fits").len(), 20_000);
-    assert!(matches!(read_file(&text, 19_999), Err(ExtractError::TooLarge { size: 20_000, limit: 19_999 })));
-    assert!(matches!(read_file(&path("b.txt", &[0; 9000]), 10), Err(ExtractError::NotText { .. })));
-    assert!(matches!(read_file(folder.path(), 10), Err(ExtractError::NotText { .. })));
-    assert!(matches!(read_file(&folder.path().join("none"), 10), Err(ExtractError::Io(_))));
+    assert!(matches!(
+        read_file(&text, 19_999),
+        Err(ExtractError::TooLarge {
+            size: 20_000,
+            limit: 19_999
+        })
+    ));
+    assert!(matches!(
+        read_file(&path("b.txt", &[0; 9000]), 10),
+        Err(ExtractError::NotText { .. })
+    ));
+    assert!(matches!(
+        read_file(folder.path(), 10),
+        Err(ExtractError::NotText { .. })
+    ));
+    assert!(matches!(
+        read_file(&folder.path().join("none"), 10),
+        Err(ExtractError::Io(_))
+    ));
 }
 
 const KINDS: [(FileKind, &str); 12] = [
@@ -349,14 +531,33 @@ fn survives(bytes: &[u8]) {
         };
         let mut end = 0;
         for block in &doc.blocks {
-            assert_eq!(doc.text.get(end..block.range.start).expect("on a boundary").trim(), "");
-            assert!(!doc.text.get(block.range.clone()).expect("on a boundary").trim().is_empty());
-            assert!(block.source.byte.is_none_or(|byte| byte < bytes.len() as u64));
+            assert_eq!(
+                doc.text
+                    .get(end..block.range.start)
+                    .expect("on a boundary")
+                    .trim(),
+                ""
+            );
+            assert!(
+                !doc.text
+                    .get(block.range.clone())
+                    .expect("on a boundary")
+                    .trim()
+                    .is_empty()
+            );
+            assert!(
+                block
+                    .source
+                    .byte
+                    .is_none_or(|byte| byte < bytes.len() as u64)
+            );
             end = block.range.end;
         }
         assert_eq!(end, doc.text.len());
         assert!(!doc.text.contains(['\r', '\0']));
-        if let (FileKind::Text | FileKind::Markdown | FileKind::Code, Ok(source)) = (kind, std::str::from_utf8(bytes)) {
+        if let (FileKind::Text | FileKind::Markdown | FileKind::Code, Ok(source)) =
+            (kind, std::str::from_utf8(bytes))
+        {
             tracks(&doc, source);
         }
     }
@@ -367,21 +568,39 @@ fn tracks(doc: &Extracted, source: &str) {
     for block in &doc.blocks {
         // A start that had to be moved over control characters is not known to the byte.
         let Some(byte) = block.source.byte.map(|byte| byte as usize) else {
-            assert!(source.contains(|c: char| c.is_control() && c != '\n'), "{source:?}");
+            assert!(
+                source.contains(|c: char| c.is_control() && c != '\n'),
+                "{source:?}"
+            );
             continue;
         };
         let text = &doc.text[block.range.clone()];
         if block.tracking == Tracking::Bytes {
-            assert_eq!(source.get(byte..byte + text.len()), Some(text), "{source:?}");
+            assert_eq!(
+                source.get(byte..byte + text.len()),
+                Some(text),
+                "{source:?}"
+            );
         }
         if source.contains('\n') {
-            assert_eq!(block.source.line as usize, 1 + source[..byte].matches('\n').count(), "{source:?}");
+            assert_eq!(
+                block.source.line as usize,
+                1 + source[..byte].matches('\n').count(),
+                "{source:?}"
+            );
         }
     }
 }
 
 fn samples() -> Vec<Vec<u8>> {
-    let texts = [MARKDOWN, HTML, MAIL, NOTEBOOK, "a;b\n\"1\n;2\n", "[{\"a\":\"b\"},[]]\n{\"text\":\"c\"}"];
+    let texts = [
+        MARKDOWN,
+        HTML,
+        MAIL,
+        NOTEBOOK,
+        "a;b\n\"1\n;2\n",
+        "[{\"a\":\"b\"},[]]\n{\"text\":\"c\"}",
+    ];
     let mut samples: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     samples.extend([docx(), epub(), format!("From x\n{MAIL}").into_bytes()]);
     samples
@@ -390,7 +609,10 @@ fn samples() -> Vec<Vec<u8>> {
 #[test]
 fn whole_and_cut_files_survive_every_extractor() {
     for sample in samples() {
-        for end in (0..=sample.len()).step_by(sample.len() / 40 + 1).chain([sample.len()]) {
+        for end in (0..=sample.len())
+            .step_by(sample.len() / 40 + 1)
+            .chain([sample.len()])
+        {
             survives(&sample[..end]);
         }
     }

@@ -69,10 +69,15 @@ fn character(entity: &BytesRef<'_>) -> char {
 
 /// The value of an attribute by its name without prefix.
 pub(super) fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
-    let found = tag.attributes().flatten().find(|attribute| {
-        let local: &str = attribute.key.local_name().into_inner();
-        local == name
-    })?;
+    // Looking for duplicates would take quadratic time on a tag of a million attributes.
+    let found = tag
+        .attributes()
+        .with_checks(false)
+        .flatten()
+        .find(|attribute| {
+            let local: &str = attribute.key.local_name().into_inner();
+            local == name
+        })?;
     let value = found
         .normalized_value(quick_xml::XmlVersion::Explicit1_0)
         .ok()?;

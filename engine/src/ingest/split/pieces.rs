@@ -29,25 +29,17 @@ enum Cut {
     Lines,
     Runs,
     Words,
-    Halves,
 }
 
-const PROSE: [Cut; 5] = [
-    Cut::Sentences,
-    Cut::Lines,
-    Cut::Runs,
-    Cut::Words,
-    Cut::Halves,
-];
-const RECORD: [Cut; 6] = [
+const PROSE: [Cut; 4] = [Cut::Sentences, Cut::Lines, Cut::Runs, Cut::Words];
+const RECORD: [Cut; 5] = [
     Cut::Paragraphs,
     Cut::Sentences,
     Cut::Lines,
     Cut::Runs,
     Cut::Words,
-    Cut::Halves,
 ];
-const CODE: [Cut; 4] = [Cut::Lines, Cut::Runs, Cut::Words, Cut::Halves];
+const CODE: [Cut; 3] = [Cut::Lines, Cut::Runs, Cut::Words];
 
 impl Splitter<'_> {
     /// The pieces of a block, each of at most `limit` tokens (1 or more): one if it fits.
@@ -67,14 +59,14 @@ impl Splitter<'_> {
         pieces
     }
 
-    /// Appends pieces of `range`, cutting with the first of `cuts` and the parts that are still too long with the rest.
-    /// Recursion is as deep as `cuts` is long; halving runs on a stack of its own.
+    /// Appends pieces of `range`, cutting with the first of `cuts` and the parts that are still too long with the rest,
+    /// at last in halves. Recursion is as deep as `cuts` is long.
     fn break_down(&self, range: Range<usize>, limit: usize, cuts: &[Cut], pieces: &mut Vec<Piece>) {
         let Some(range) = trim(&self.doc.text, range) else {
             return;
         };
         let tokens = self.cost(&range);
-        let Some((cut, finer)) = cuts.split_first().filter(|_| tokens > limit) else {
+        if tokens <= limit {
             // No finer cut than at sentences was made on the way here.
             let sentences = cuts.len() + 1 >= PROSE.len();
             pieces.push(Piece {
@@ -84,10 +76,10 @@ impl Splitter<'_> {
                 sentences,
             });
             return;
-        };
-        if *cut == Cut::Halves {
-            return self.halve(range, limit, pieces);
         }
+        let Some((cut, finer)) = cuts.split_first() else {
+            return self.halve(range, limit, pieces);
+        };
         for part in parts(self.text(&range), *cut) {
             self.break_down(
                 range.start + part.start..range.start + part.end,
@@ -170,7 +162,6 @@ fn parts(text: &str, cut: Cut) -> Vec<Range<usize>> {
         Cut::Lines => ranges(text.split_inclusive('\n')),
         Cut::Runs => runs(ranges(text.split_word_bounds())),
         Cut::Words => ranges(text.split_word_bounds()),
-        Cut::Halves => vec![0..text.len()],
     }
 }
 

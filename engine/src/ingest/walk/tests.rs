@@ -19,7 +19,11 @@ fn folder(names: &[&str]) -> TempDir {
     folder
 }
 
-fn found(roots: &[PathBuf], options: &ReadOptions, skip: &[PathBuf]) -> (Vec<PathBuf>, Vec<FileFailure>) {
+fn found(
+    roots: &[PathBuf],
+    options: &ReadOptions,
+    skip: &[PathBuf],
+) -> (Vec<PathBuf>, Vec<FileFailure>) {
     let (mut files, mut failures) = (Vec::new(), Vec::new());
     walk(roots, options, skip, |entry| {
         match entry {
@@ -36,19 +40,48 @@ fn found(roots: &[PathBuf], options: &ReadOptions, skip: &[PathBuf]) -> (Vec<Pat
 fn names(folder: &TempDir, options: &ReadOptions) -> Vec<String> {
     let (files, failures) = found(&[folder.path().to_path_buf()], options, &[]);
     assert_eq!(failures, []);
-    let name = |path: &PathBuf| path.strip_prefix(folder.path()).expect("below").to_str().expect("UTF-8").to_owned();
+    let name = |path: &PathBuf| {
+        path.strip_prefix(folder.path())
+            .expect("below")
+            .to_str()
+            .expect("UTF-8")
+            .to_owned()
+    };
     files.iter().map(name).collect()
 }
 
 #[test]
 fn files_come_sorted_and_ignore_rules_hold_outside_git() {
-    let folder = folder(&["b.txt", "a/z.txt", "a/y.log", "c/x.txt", ".hidden", ".git/config", "new\nline.txt"]);
+    let folder = folder(&[
+        "b.txt",
+        "a/z.txt",
+        "a/y.log",
+        "c/x.txt",
+        ".hidden",
+        ".git/config",
+        "new\nline.txt",
+    ]);
     fs::write(folder.path().join(".gitignore"), "*.log\nc/\n").expect("a file");
-    assert_eq!(names(&folder, &ReadOptions::default()), ["a/z.txt", "b.txt", "new\nline.txt"]);
-    let all = ReadOptions { hidden: true, respect_ignore: false, ..ReadOptions::default() };
+    assert_eq!(
+        names(&folder, &ReadOptions::default()),
+        ["a/z.txt", "b.txt", "new\nline.txt"]
+    );
+    let all = ReadOptions {
+        hidden: true,
+        respect_ignore: false,
+        ..ReadOptions::default()
+    };
     assert_eq!(
         names(&folder, &all),
-        [".gitignore", ".hidden", "a/y.log", "a/z.txt", "b.txt", "c/x.txt", "new\nline.txt"]
+        [
+            ".gitignore",
+            ".hidden",
+            "a/y.log",
+            "a/z.txt",
+            "b.txt",
+            "c/x.txt",
+            "new\nline.txt"
+        ]
     );
 }
 
@@ -56,21 +89,41 @@ fn files_come_sorted_and_ignore_rules_hold_outside_git() {
 fn links_are_not_followed_unless_they_are_the_root() {
     let folder = folder(&["real/a.txt"]);
     symlink(folder.path(), folder.path().join("real/loop")).expect("a link");
-    symlink(folder.path().join("real/a.txt"), folder.path().join("real/copy.txt")).expect("a link");
+    symlink(
+        folder.path().join("real/a.txt"),
+        folder.path().join("real/copy.txt"),
+    )
+    .expect("a link");
     symlink(folder.path().join("real"), folder.path().join("root")).expect("a link");
     assert_eq!(names(&folder, &ReadOptions::default()), ["real/a.txt"]);
     let (files, _) = found(&[folder.path().join("root")], &ReadOptions::default(), &[]);
-    assert_eq!(files, [folder.path().canonicalize().expect("exists").join("real/a.txt")]);
+    assert_eq!(
+        files,
+        [folder
+            .path()
+            .canonicalize()
+            .expect("exists")
+            .join("real/a.txt")]
+    );
 }
 
 #[test]
 fn pipes_and_sockets_are_passed_over() {
     let folder = folder(&["a.txt"]);
-    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().expect("mkfifo runs");
+    let made = std::process::Command::new("mkfifo")
+        .arg(folder.path().join("pipe"))
+        .status()
+        .expect("mkfifo runs");
     assert!(made.success());
-    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket");
+    let _socket =
+        std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket");
     assert_eq!(names(&folder, &ReadOptions::default()), ["a.txt"]);
-    let error = walk(&[folder.path().join("pipe")], &ReadOptions::default(), &[], |_| ControlFlow::Continue(()));
+    let error = walk(
+        &[folder.path().join("pipe")],
+        &ReadOptions::default(),
+        &[],
+        |_| ControlFlow::Continue(()),
+    );
     assert!(matches!(error, Err(WalkError::Special { .. })));
 }
 
@@ -79,8 +132,12 @@ fn a_missing_root_is_named_before_anything_is_walked() {
     let folder = folder(&["a.txt"]);
     let missing = folder.path().join("missing");
     let roots = [folder.path().to_path_buf(), missing.clone()];
-    let error = walk(&roots, &ReadOptions::default(), &[], |_| panic!("walked")).expect_err("missing");
-    assert!(error.to_string().contains(missing.to_str().expect("UTF-8")), "{error}");
+    let error =
+        walk(&roots, &ReadOptions::default(), &[], |_| panic!("walked")).expect_err("missing");
+    assert!(
+        error.to_string().contains(missing.to_str().expect("UTF-8")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -88,22 +145,45 @@ fn a_root_may_be_a_file_and_roots_may_overlap() {
     let folder = folder(&["a/b.txt", "a/.c.txt"]);
     let file = folder.path().join("a/./../a/b.txt");
     let hidden = folder.path().join("a/.c.txt");
-    let roots = [file, folder.path().to_path_buf(), folder.path().join("a"), hidden];
+    let roots = [
+        file,
+        folder.path().to_path_buf(),
+        folder.path().join("a"),
+        hidden,
+    ];
     let (files, _) = found(&roots, &ReadOptions::default(), &[]);
-    assert_eq!(files, [folder.path().join("a/b.txt"), folder.path().join("a/.c.txt")]);
+    assert_eq!(
+        files,
+        [
+            folder.path().join("a/b.txt"),
+            folder.path().join("a/.c.txt")
+        ]
+    );
 }
 
 #[test]
 fn skipped_folders_are_not_entered_and_a_break_ends_the_walk() {
     let folder = folder(&["a.txt", "collection/x.txt", "z.txt"]);
     let skip = [folder.path().join("collection")];
-    let (files, _) = found(&[folder.path().to_path_buf()], &ReadOptions::default(), &skip);
-    assert_eq!(files, [folder.path().join("a.txt"), folder.path().join("z.txt")]);
+    let (files, _) = found(
+        &[folder.path().to_path_buf()],
+        &ReadOptions::default(),
+        &skip,
+    );
+    assert_eq!(
+        files,
+        [folder.path().join("a.txt"), folder.path().join("z.txt")]
+    );
     let mut seen = 0;
-    walk(&[folder.path().to_path_buf()], &ReadOptions::default(), &[], |_| {
-        seen += 1;
-        ControlFlow::Break(())
-    })
+    walk(
+        &[folder.path().to_path_buf()],
+        &ReadOptions::default(),
+        &[],
+        |_| {
+            seen += 1;
+            ControlFlow::Break(())
+        },
+    )
     .expect("root exists");
     assert_eq!(seen, 1);
 }
@@ -142,7 +222,11 @@ fn times_before_1970_are_negative() {
     let folder = folder(&["old.txt"]);
     let path = folder.path().join("old.txt");
     let old = UNIX_EPOCH - std::time::Duration::from_secs(10);
-    fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(old)).expect("own file");
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_modified(old))
+        .expect("own file");
     walk(&[path], &ReadOptions::default(), &[], |entry| {
         let file = entry.expect("a file");
         assert_eq!((file.size, file.mtime_ns), (4, -10_000_000_000));
