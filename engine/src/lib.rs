@@ -9,6 +9,13 @@ pub mod ingest;
 // Text to vectors.
 pub mod encoder;
 
+// Two rankings to one.
+pub mod fuse;
+
+// Judged collections, and what a ranking is worth on them.
+pub mod dataset;
+pub mod eval;
+
 // What is asked and what comes back.
 pub mod report;
 pub mod request;
