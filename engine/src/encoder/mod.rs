@@ -1,6 +1,39 @@
 //! What vector stands for this text?
+//!
+//! [`load`] opens a model folder and gives an [`Encoder`] that runs on the CPU. Text goes downward through the
+//! modules: `tokenizer` to ids, `bert` or `static_table` to token vectors, `pooling` and `dense` to one vector;
+//! `cpu` spreads batches over the cores.
+
+// What a model folder says.
+pub mod config;
+mod error;
+mod identity;
+mod weights;
+
+// Text to vectors.
+mod bert;
+mod cpu;
+mod dense;
+mod kernels;
+mod linear;
+mod load;
+mod pooling;
+mod precision;
+mod static_table;
+mod tokenizer;
+
+// For the tests of this and other crates.
+pub mod testing;
+
+#[cfg(test)]
+mod tests;
 
 use storage::Task;
+
+pub use error::ModelError;
+pub use linear::Precision;
+pub use load::{LoadOptions, load};
+pub use precision::{COSINE_BOUND, MeasureError, PrecisionReport, fastest, measure_precisions};
 
 /// Which side of the search a text is on; encoders with prompts treat the two differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,4 +106,7 @@ pub enum EncodeError {
         /// The device's answer.
         detail: String,
     },
+    /// The tokenizer refused a text. Opening a model checks that it does not happen.
+    #[error("the tokenizer failed: {0}")]
+    Tokenizer(String),
 }

@@ -1,0 +1,328 @@
+//! What are the token vectors of these token ids?
+//!
+//! The forward pass of BERT (Devlin et al. 2019) and its relatives, post-LayerNorm. Texts of a batch lie one after
+//! another without padding: every linear layer runs over all tokens at once, attention over each text by itself.
+//! Letters: T tokens of the batch, t tokens of a text, H hidden width, A heads, D = H / A, F feed-forward width.
+
+use std::ops::Range;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use super::config::{BertConfig, Naming};
+use super::error::ModelError;
+#[cfg(target_arch = "x86_64")]
+use super::kernels::attention;
+use super::kernels::level::{self, Level};
+use super::linear::{Linear, Precision, Words};
+use super::weights::{Tensor, Weights};
+
+/// A BERT-style encoder, ready to run.
+pub(crate) struct Bert {
+    config: BertConfig,
+    /// (V, H).
+    words: Tensor,
+    /// (positions, H), the vector of token type 0 added to each.
+    positions: Vec<f32>,
+    norm: Norm,
+    layers: Vec<Layer>,
+    precision: Precision,
+    level: Level,
+}
+
+/// Gain and bias of a LayerNorm, (H) each.
+struct Norm {
+    gain: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+struct Layer {
+    /// Query, key and value side by side: (3H, H).
+    qkv: Linear,
+    /// (H, H).
+    attended: Linear,
+    attended_norm: Norm,
+    /// (F, H).
+    up: Linear,
+    /// (H, F).
+    down: Linear,
+    down_norm: Norm,
+}
+
+/// Buffers of one forward pass, kept between passes.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// (T, H): the residual stream, and the result.
+    hidden: Vec<f32>,
+    /// (T, 3H).
+    qkv: Vec<f32>,
+    /// (T, H).
+    context: Vec<f32>,
+    /// (T, H).
+    update: Vec<f32>,
+    /// (T, F).
+    wide: Vec<f32>,
+    /// The input of a linear layer in its precision.
+    words: Words,
+    /// (t, t) of the text and head at work, where faer runs attention.
+    scores: Vec<f32>,
+    #[cfg(target_arch = "x86_64")]
+    attention: attention::Buffers,
+}
+
+impl Bert {
+    /// Takes the tensors that `config` asks for out of `weights`; layers are packed on all threads of rayon.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape.
+    pub(crate) fn open(
+        config: BertConfig,
+        weights: &Weights,
+        precision: Precision,
+    ) -> Result<Self, ModelError> {
+        let (h, naming) = (config.hidden, config.naming);
+        let words = weights.tensor("embeddings.word_embeddings.weight", &[config.vocabulary, h])?;
+        let layers = (0..config.layers)
+            .into_par_iter()
+            .map(|i| Layer::open(&config, weights, i, precision))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            words,
+            positions: positions(&config, weights)?,
+            norm: Norm::open(weights, &tensor_name(naming, "embeddings.LayerNorm"), h)?,
+            layers,
+            precision,
+            level: Level::best(),
+            config,
+        })
+    }
+
+    /// Width of the token vectors.
+    pub(crate) fn hidden(&self) -> usize {
+        self.config.hidden
+    }
+
+    /// Token vectors, (T, H), of the texts whose ids lie in `ids` one after another; text i ends before `ends[i]`.
+    /// Each text is at most [`BertConfig::longest`] tokens, each id below V.
+    pub(crate) fn forward<'s>(
+        &self,
+        ids: &[u32],
+        ends: &[usize],
+        scratch: &'s mut Scratch,
+    ) -> &'s [f32] {
+        scratch.resize(&self.config, ids.len());
+        self.embed(ids, ends, &mut scratch.hidden);
+        for layer in &self.layers {
+            self.attend(layer, ends, scratch);
+            self.feed_forward(layer, scratch);
+        }
+        &scratch.hidden
+    }
+
+    /// Word, position and type vectors, summed and normalised.
+    fn embed(&self, ids: &[u32], ends: &[usize], hidden: &mut [f32]) {
+        let h = self.config.hidden;
+        for (row, id) in hidden.chunks_exact_mut(h).zip(ids) {
+            self.words.row(*id as usize, row);
+        }
+        let positions = &self.positions[self.config.first_position * h..];
+        for text in texts(ends) {
+            let positions = &positions[..text.len() * h];
+            self.add_norm(
+                &self.norm,
+                &mut hidden[text.start * h..text.end * h],
+                positions,
+            );
+        }
+    }
+
+    /// `hidden` ← LayerNorm(`hidden` + `update`).
+    fn add_norm(&self, norm: &Norm, hidden: &mut [f32], update: &[f32]) {
+        let eps = self.config.layer_norm_eps;
+        level::add_norm(self.level, hidden, update, &norm.gain, &norm.bias, eps);
+    }
+
+    /// Self-attention, its output layer, residual and LayerNorm.
+    fn attend(&self, layer: &Layer, ends: &[usize], s: &mut Scratch) {
+        layer.qkv.apply(&s.hidden, &mut s.words, None, &mut s.qkv);
+        for text in texts(ends) {
+            self.attention(text, s);
+        }
+        layer
+            .attended
+            .apply(&s.context, &mut s.words, None, &mut s.update);
+        self.add_norm(&layer.attended_norm, &mut s.hidden, &s.update);
+    }
+
+    /// softmax(Q Kᵀ / √D) V of the tokens `text` for each head.
+    fn attention(&self, text: Range<usize>, s: &mut Scratch) {
+        let (h, heads) = (self.config.hidden, self.config.heads);
+        let qkv = &s.qkv[text.start * 3 * h..text.end * 3 * h];
+        let context = &mut s.context[text.start * h..text.end * h];
+        #[cfg(target_arch = "x86_64")]
+        if let Some(dot) = self.precision.attention(h / heads) {
+            attention::attention(dot, qkv, heads, h, &mut s.attention, context);
+            return;
+        }
+        plain_attention(self.level, qkv, heads, h, &mut s.scores, context);
+    }
+
+    /// The feed-forward block, residual and LayerNorm.
+    fn feed_forward(&self, layer: &Layer, s: &mut Scratch) {
+        let activation = Some(self.config.activation);
+        layer
+            .up
+            .apply(&s.hidden, &mut s.words, activation, &mut s.wide);
+        layer.down.apply(&s.wide, &mut s.words, None, &mut s.update);
+        self.add_norm(&layer.down_norm, &mut s.hidden, &s.update);
+    }
+}
+
+/// The tokens of each text.
+fn texts(ends: &[usize]) -> impl Iterator<Item = Range<usize>> {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(ends).map(|(start, end)| start..*end)
+}
+
+impl Norm {
+    fn open(weights: &Weights, name: &str, hidden: usize) -> Result<Self, ModelError> {
+        let read = |part: &str| {
+            weights
+                .tensor(&format!("{name}.{part}"), &[hidden])
+                .map(|t| t.to_f32())
+        };
+        Ok(Self {
+            gain: read("weight")?,
+            bias: read("bias")?,
+        })
+    }
+}
+
+impl Layer {
+    fn open(
+        config: &BertConfig,
+        weights: &Weights,
+        i: usize,
+        precision: Precision,
+    ) -> Result<Self, ModelError> {
+        let (h, f) = (config.hidden, config.intermediate);
+        let name = |part: &str| tensor_name(config.naming, &format!("encoder.layer.{i}.{part}"));
+        let linear = |parts: &[&str], shape| {
+            let names: Vec<String> = parts.iter().map(|p| name(p)).collect();
+            Linear::stacked(weights, &names, shape, precision)
+        };
+        Ok(Self {
+            qkv: linear(
+                &[
+                    "attention.self.query",
+                    "attention.self.key",
+                    "attention.self.value",
+                ],
+                [h, h],
+            )?,
+            attended: linear(&["attention.output.dense"], [h, h])?,
+            attended_norm: Norm::open(weights, &name("attention.output.LayerNorm"), h)?,
+            up: linear(&["intermediate.dense"], [f, h])?,
+            down: linear(&["output.dense"], [h, f])?,
+            down_norm: Norm::open(weights, &name("output.LayerNorm"), h)?,
+        })
+    }
+}
+
+/// Attention through faer: `context`, (t, H), from `qkv`, (t, 3H).
+fn plain_attention(
+    level: Level,
+    qkv: &[f32],
+    heads: usize,
+    hidden: usize,
+    scores: &mut Vec<f32>,
+    context: &mut [f32],
+) {
+    let (t, d) = (context.len() / hidden, hidden / heads);
+    scores.resize(t * t, 0.0);
+    let qkv = MatRef::from_row_major_slice(qkv, t, 3 * hidden);
+    let mut context = MatMut::from_row_major_slice_mut(context, t, hidden);
+    for head in 0..heads {
+        let part = |which: usize| qkv.subcols(which * hidden + head * d, d);
+        let mut products = MatMut::from_row_major_slice_mut(scores.as_mut_slice(), t, t);
+        matmul(
+            &mut products,
+            Accum::Replace,
+            part(0),
+            part(1).transpose(),
+            1.0,
+            Par::Seq,
+        );
+        for row in scores.chunks_exact_mut(t) {
+            level::softmax(level, row, 1.0 / (d as f32).sqrt());
+        }
+        matmul(
+            context.as_mut().subcols_mut(head * d, d),
+            Accum::Replace,
+            MatRef::from_row_major_slice(scores.as_slice(), t, t),
+            part(2),
+            1.0,
+            Par::Seq,
+        );
+    }
+}
+
+impl Scratch {
+    fn resize(&mut self, config: &BertConfig, tokens: usize) {
+        let h = config.hidden;
+        self.hidden.resize(tokens * h, 0.0);
+        self.qkv.resize(tokens * 3 * h, 0.0);
+        self.context.resize(tokens * h, 0.0);
+        self.update.resize(tokens * h, 0.0);
+        self.wide.resize(tokens * config.intermediate, 0.0);
+    }
+}
+
+/// The position table with the vector of token type 0 added to each row.
+fn positions(config: &BertConfig, weights: &Weights) -> Result<Vec<f32>, ModelError> {
+    let h = config.hidden;
+    let mut table = weights
+        .tensor(
+            "embeddings.position_embeddings.weight",
+            &[config.positions, h],
+        )?
+        .to_f32();
+    if config.token_types > 0 {
+        let types = weights
+            .tensor(
+                "embeddings.token_type_embeddings.weight",
+                &[config.token_types, h],
+            )?
+            .to_f32();
+        for row in table.chunks_exact_mut(h) {
+            row.iter_mut().zip(&types).for_each(|(p, t)| *p += t);
+        }
+    }
+    Ok(table)
+}
+
+/// DistilBERT's names for parts of BERT.
+const DISTILBERT_NAMES: [(&str, &str); 8] = [
+    ("encoder.layer.", "transformer.layer."),
+    ("attention.self.query", "attention.q_lin"),
+    ("attention.self.key", "attention.k_lin"),
+    ("attention.self.value", "attention.v_lin"),
+    ("attention.output.dense", "attention.out_lin"),
+    ("attention.output.LayerNorm", "sa_layer_norm"),
+    ("intermediate.dense", "ffn.lin1"),
+    ("output.dense", "ffn.lin2"),
+];
+
+/// The name under which BERT's `name` is stored.
+fn tensor_name(naming: Naming, name: &str) -> String {
+    match naming {
+        Naming::Bert | Naming::Roberta => name.to_owned(),
+        Naming::DistilBert => {
+            let named = DISTILBERT_NAMES
+                .iter()
+                .fold(name.to_owned(), |n, (bert, distil)| n.replace(bert, distil));
+            named.replace(".output.LayerNorm", ".output_layer_norm")
+        }
+    }
+}

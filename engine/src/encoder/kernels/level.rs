@@ -1,0 +1,92 @@
+//! Which instruction set runs the loops of `lanes` on this CPU?
+#![allow(unsafe_code)]
+
+use super::lanes::{self, Grid};
+
+/// Instruction sets, narrowest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// What every CPU of the architecture has: SSE2 on x86-64, NEON on aarch64.
+    Base,
+    /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// Fused multiply-add belongs to aarch64's base set; on x86-64 it would be a library call.
+#[cfg(target_arch = "aarch64")]
+type BaseArithmetic = lanes::Fused;
+#[cfg(not(target_arch = "aarch64"))]
+type BaseArithmetic = lanes::Separate;
+
+impl Level {
+    /// The levels this CPU has, narrowest first.
+    pub(crate) fn available() -> Vec<Self> {
+        [
+            Some(Self::Base),
+            #[cfg(target_arch = "x86_64")]
+            (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+                .then_some(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            (is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl"))
+            .then_some(Self::Avx512),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The widest level this CPU has.
+    pub(crate) fn best() -> Self {
+        Self::available().pop().unwrap_or(Self::Base)
+    }
+}
+
+/// Stamps out one dispatching function for each loop of `lanes`.
+macro_rules! by_level {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name(level: Level, $($arg: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $type),*) $(-> $result)? {
+                lanes::$name::<lanes::Fused>($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+            fn avx512($($arg: $type),*) $(-> $result)? {
+                lanes::$name::<lanes::Fused>($($arg),*)
+            }
+            match level {
+                Level::Base => lanes::$name::<BaseArithmetic>($($arg),*),
+                // SAFETY: `available` gives this level only on CPUs that have its instructions.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => unsafe { avx2($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => unsafe { avx512($($arg),*) },
+            }
+        }
+    )*};
+}
+
+by_level! {
+    /// [`super::scalar::gelu`] of every number.
+    fn gelu(row: &mut [f32]);
+    /// [`super::scalar::gelu_tanh`] of every number.
+    fn gelu_tanh(row: &mut [f32]);
+    /// [`super::scalar::layer_norm`] of each row of `hidden` + `update`.
+    fn add_norm(hidden: &mut [f32], update: &[f32], gain: &[f32], bias: &[f32], eps: f32);
+    /// [`super::scalar::softmax`].
+    fn softmax(row: &mut [f32], scale: f32);
+    /// [`super::scalar::quantize`].
+    fn quantize(row: &[f32], out: &mut [u8]) -> Grid;
+    /// Rounds to bf16, nearest even.
+    fn to_bf16(row: &[f32], out: &mut [u16]);
+}

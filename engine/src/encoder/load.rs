@@ -1,0 +1,282 @@
+//! Which encoder is in this folder?
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use serde::Deserialize;
+
+use super::bert::Bert;
+use super::config::{BertConfig, Pipeline, Step, json, model_type};
+use super::cpu::{Body, CpuEncoder, Prompt};
+use super::dense::Dense;
+use super::error::ModelError;
+use super::identity::Description;
+use super::linear::Precision;
+use super::pooling::Finish;
+use super::static_table::StaticTable;
+use super::tokenizer::{TextTokenizer, TokenizerOptions};
+use super::weights::Weights;
+use super::{Encoder, EncoderIdentity};
+
+/// How a model is opened. None of it changes the vectors beyond rounding.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The name people use for the model. Default: the name of its folder.
+    pub name: Option<String>,
+    /// Threads for batches of texts; a single text always stays on the calling thread. Default: one a core.
+    pub threads: Option<usize>,
+    /// Numbers of the linear layers; the static family has none. Default: f32. `measure_precisions` compares them.
+    pub precision: Precision,
+}
+
+/// Opens the encoder in `dir`: BERT, RoBERTa, XLM-RoBERTa or DistilBERT in Hugging Face layout, with or without the
+/// files of sentence-transformers; or a static one in model2vec's or sentence-transformers' layout.
+///
+/// # Errors
+/// A file that is missing or broken, sizes that contradict each other, NaN or infinity among the weights, or
+/// anything this encoder does not compute. The error names the file and the field or tensor.
+pub fn load(dir: &Path, options: &LoadOptions) -> Result<Arc<dyn Encoder>, ModelError> {
+    Ok(Arc::new(load_cpu(dir, options)?))
+}
+
+/// As [`load`], with its parts in reach.
+pub(crate) fn load_cpu(dir: &Path, options: &LoadOptions) -> Result<CpuEncoder, ModelError> {
+    if !dir.is_dir() {
+        return Err(ModelError::Missing {
+            path: dir.to_path_buf(),
+            purpose: "the model (config.json, tokenizer.json, model.safetensors)",
+        });
+    }
+    let parts = if model_type(dir)?.as_deref() == Some("model2vec") {
+        model2vec(dir)?
+    } else {
+        let pipeline = Pipeline::read(dir)?;
+        if pipeline.is_static {
+            static_embedding(&pipeline)?
+        } else {
+            bert(&pipeline, options.precision)?
+        }
+    };
+    Ok(parts.assemble(dir, options))
+}
+
+/// An encoder read from its folder, before it has a name and threads.
+struct Parts {
+    family: &'static str,
+    tokenizer: TextTokenizer,
+    body: Body,
+    finish: Vec<Finish>,
+    query: Prompt,
+    passage: Prompt,
+    dimension: usize,
+    description: Description,
+}
+
+impl Parts {
+    fn assemble(mut self, dir: &Path, options: &LoadOptions) -> CpuEncoder {
+        let max_tokens = self.tokenizer.max_tokens();
+        self.description
+            .add("family", self.family)
+            .add("tokenizer", self.tokenizer.digest())
+            .add("text is lower-cased", self.tokenizer.lower_cases())
+            .add("maximum length", max_tokens)
+            .add("query prompt", &self.query.text)
+            .add("passage prompt", &self.passage.text)
+            .add("dimension", self.dimension);
+        CpuEncoder {
+            identity: EncoderIdentity {
+                hash: self.description.hash(),
+                name: options.name.clone().unwrap_or_else(|| folder_name(dir)),
+                family: self.family.to_owned(),
+                dimension: self.dimension,
+                max_tokens,
+            },
+            tokenizer: self.tokenizer,
+            body: self.body,
+            finish: self.finish,
+            query: self.query,
+            passage: self.passage,
+            threads: options.threads.unwrap_or_else(cores),
+            pool: OnceLock::new(),
+            scratch: Mutex::default(),
+        }
+    }
+}
+
+fn folder_name(dir: &Path) -> String {
+    let absolute = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+    absolute
+        .file_name()
+        .map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A transformer with what sentence-transformers does around it.
+fn bert(pipeline: &Pipeline, precision: Precision) -> Result<Parts, ModelError> {
+    let dir = &pipeline.model_dir;
+    if !precision.is_available() {
+        return Err(ModelError::unsupported(
+            dir,
+            format!("precision {precision:?} on this CPU"),
+            "f32 is on every CPU",
+        ));
+    }
+    let config = BertConfig::read(dir)?;
+    let longest = config.longest();
+    let options = TokenizerOptions {
+        specials: true,
+        lower_case: pipeline.lower_case,
+        drop_unknown: false,
+        max_tokens: Some(pipeline.max_tokens.map_or(longest, |n| n.min(longest))),
+    };
+    let (tokenizer, body) = rayon::join(
+        || TextTokenizer::open(dir, config.vocabulary, options),
+        || open_bert(dir, &config, precision),
+    );
+    let (tokenizer, (bert, digest)) = (tokenizer?, body?);
+    let pooling = pipeline.pooling.clone();
+    if let Some(width) = pooling.hidden.filter(|w| *w != config.hidden) {
+        return Err(ModelError::malformed(
+            &dir.join("1_Pooling/config.json"),
+            format!(
+                "is for vectors of {width} numbers, config.json says hidden_size {}",
+                config.hidden
+            ),
+        ));
+    }
+    let mut description = Description::new();
+    description
+        .add("weights", digest)
+        .add("architecture", format!("{config:?}"))
+        .add("pooling", format!("{:?}", pooling.modes))
+        .add("prompt is pooled", pooling.include_prompt);
+    let width = config.hidden * pooling.modes.len();
+    let (finish, dimension) = finish(&pipeline.steps, width, &mut description)?;
+    let prompt = |text: &String| Prompt {
+        skipped: if pooling.include_prompt {
+            0
+        } else {
+            tokenizer.prompt_tokens(text)
+        },
+        text: text.clone(),
+    };
+    Ok(Parts {
+        family: "bert",
+        query: prompt(&pipeline.query_prompt),
+        passage: prompt(&pipeline.passage_prompt),
+        tokenizer,
+        body: Body::Bert(Box::new(bert), pooling),
+        finish,
+        dimension,
+        description,
+    })
+}
+
+fn open_bert(
+    dir: &Path,
+    config: &BertConfig,
+    precision: Precision,
+) -> Result<(Bert, blake3::Hash), ModelError> {
+    let weights = Weights::open(dir)?.with_prefix_of("embeddings.word_embeddings.weight");
+    let bert = Bert::open(config.clone(), &weights, precision)?;
+    let digest = weights.digest()?;
+    Ok((bert, digest))
+}
+
+/// sentence-transformers' `StaticEmbedding`: no special tokens, the tokenizer's own cut.
+fn static_embedding(pipeline: &Pipeline) -> Result<Parts, ModelError> {
+    let options = TokenizerOptions {
+        specials: false,
+        lower_case: false,
+        drop_unknown: false,
+        max_tokens: None,
+    };
+    let prompt = |text: &String| Prompt {
+        text: text.clone(),
+        skipped: 0,
+    };
+    let mut parts = static_parts(&pipeline.model_dir, options, &pipeline.steps)?;
+    parts.query = prompt(&pipeline.query_prompt);
+    parts.passage = prompt(&pipeline.passage_prompt);
+    Ok(parts)
+}
+
+/// `config.json` of model2vec.
+#[derive(Deserialize)]
+struct Model2VecConfig {
+    #[serde(default)]
+    normalize: bool,
+}
+
+/// Longest input of model2vec, after unknown tokens are dropped: the default of its `encode`.
+const MODEL2VEC_TOKENS: usize = 512;
+
+fn model2vec(dir: &Path) -> Result<Parts, ModelError> {
+    let config: Model2VecConfig = json(&dir.join("config.json"), "the settings of the model")?;
+    let options = TokenizerOptions {
+        specials: false,
+        lower_case: false,
+        drop_unknown: true,
+        max_tokens: Some(MODEL2VEC_TOKENS),
+    };
+    let steps: &[Step] = if config.normalize {
+        &[Step::Normalize]
+    } else {
+        &[]
+    };
+    static_parts(dir, options, steps)
+}
+
+fn static_parts(
+    dir: &Path,
+    options: TokenizerOptions,
+    steps: &[Step],
+) -> Result<Parts, ModelError> {
+    let (table, digest) = StaticTable::open(dir)?;
+    let tokenizer = TextTokenizer::open(dir, table.ids(), options)?;
+    let mut description = Description::new();
+    description
+        .add("weights", digest)
+        .add("unknown tokens are dropped", options.drop_unknown);
+    let (finish, dimension) = finish(steps, table.dimension(), &mut description)?;
+    Ok(Parts {
+        family: "static",
+        tokenizer,
+        body: Body::Static(table),
+        finish,
+        query: Prompt::default(),
+        passage: Prompt::default(),
+        dimension,
+        description,
+    })
+}
+
+/// Opens the steps after pooling; the last width is the encoder's dimension.
+fn finish(
+    steps: &[Step],
+    mut width: usize,
+    description: &mut Description,
+) -> Result<(Vec<Finish>, usize), ModelError> {
+    let mut ready = Vec::new();
+    for step in steps {
+        match step {
+            Step::Normalize => {
+                description.add("step", "normalize");
+                ready.push(Finish::Normalize);
+            }
+            Step::Dense(dir) => {
+                let (dense, digest) = Dense::open(dir, width)?;
+                width = dense.width();
+                description
+                    .add("step", "dense")
+                    .add("weights", digest)
+                    .add("tanh", dense.tanh());
+                ready.push(Finish::Dense(dense));
+            }
+        }
+    }
+    Ok((ready, width))
+}

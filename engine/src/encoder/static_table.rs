@@ -1,0 +1,121 @@
+//! What vector does a text have without a transformer: the mean of its tokens' vectors.
+//!
+//! Two layouts: model2vec (`embeddings`, optional per-token `weights`, optional `mapping` from token id to row) and
+//! sentence-transformers' StaticEmbedding (`embedding.weight`).
+
+use std::path::Path;
+
+use super::error::ModelError;
+use super::weights::{Tensor, Weights};
+
+/// Token vectors.
+pub(crate) struct StaticTable {
+    /// (rows, dimension).
+    rows: Tensor,
+    dimension: usize,
+    /// Row of each token id; empty means the id itself.
+    mapping: Vec<u32>,
+    /// Factor of each token id; empty means 1.
+    weights: Vec<f32>,
+    /// Token ids the table answers for.
+    ids: usize,
+}
+
+impl StaticTable {
+    /// Opens `dir/model.safetensors`. Returns the table with the digest of its weights.
+    ///
+    /// # Errors
+    /// Missing file or tensor, a mapping past the end of the table.
+    pub(crate) fn open(dir: &Path) -> Result<(Self, blake3::Hash), ModelError> {
+        let weights = Weights::open(dir)?;
+        let name = ["embeddings", "embedding.weight"]
+            .into_iter()
+            .find(|n| weights.has(n))
+            .unwrap_or("embeddings");
+        let rows = weights.tensor_of_any_shape(name)?;
+        let [n_rows, dimension] = *rows.shape() else {
+            return Err(weights.bad(
+                name,
+                format!("has shape {:?}, expected two axes", rows.shape()),
+            ));
+        };
+        if n_rows == 0 || dimension == 0 {
+            return Err(weights.bad(name, "is empty".into()));
+        }
+        let mapping = if weights.has("mapping") {
+            weights.integers("mapping")?
+        } else {
+            Vec::new()
+        };
+        if let Some(row) = mapping.iter().find(|r| **r as usize >= n_rows) {
+            return Err(weights.bad("mapping", format!("names row {row} of {n_rows}")));
+        }
+        let ids = if mapping.is_empty() {
+            n_rows
+        } else {
+            mapping.len()
+        };
+        let factors = if weights.has("weights") {
+            weights.tensor("weights", &[ids])?.to_f32()
+        } else {
+            Vec::new()
+        };
+        let digest = with_mapping(weights.digest()?, &mapping);
+        let table = Self {
+            rows,
+            dimension,
+            mapping,
+            weights: factors,
+            ids,
+        };
+        Ok((table, digest))
+    }
+
+    /// Length of a vector.
+    pub(crate) fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Token ids the table answers for: 0 up to this.
+    pub(crate) fn ids(&self) -> usize {
+        self.ids
+    }
+
+    /// The mean over `ids` into `out`; zeros for no ids.
+    pub(crate) fn mean(&self, ids: &[u32], out: &mut [f32]) {
+        out.fill(0.0);
+        let mut buffer = Vec::new();
+        for id in ids.iter().map(|id| *id as usize) {
+            let row = self.mapping.get(id).map_or(id, |r| *r as usize);
+            let factor = self.weights.get(id).copied().unwrap_or(1.0);
+            let vector = self.row(row, &mut buffer);
+            out.iter_mut()
+                .zip(vector)
+                .for_each(|(o, x)| *o += factor * x);
+        }
+        let n = ids.len().max(1) as f32;
+        out.iter_mut().for_each(|o| *o /= n);
+    }
+
+    /// Row `row`, in place if it is stored as f32, otherwise through `buffer`.
+    fn row<'a>(&'a self, row: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        let d = self.dimension;
+        match self.rows.as_f32() {
+            Some(all) => &all[row * d..(row + 1) * d],
+            None => {
+                buffer.resize(d, 0.0);
+                self.rows.row(row, buffer);
+                buffer
+            }
+        }
+    }
+}
+
+fn with_mapping(digest: blake3::Hash, mapping: &[u32]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(digest.as_bytes());
+    mapping.iter().for_each(|row| {
+        hasher.update(&row.to_le_bytes());
+    });
+    hasher.finalize()
+}

@@ -1,0 +1,194 @@
+//! Which token ids does a text have?
+//!
+//! The `tokenizers` crate does the work, so that ids equal Hugging Face's; this module adds the cut to the longest
+//! input and keeps padding out. Special tokens are put around the cut ids by hand: that is what the post-processors
+//! of single texts do, and it is checked once when the file is opened.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use tokenizers::Tokenizer;
+
+use super::EncodeError;
+use super::error::{ModelError, read};
+
+/// Text to ids.
+pub(crate) struct TextTokenizer {
+    inner: Tokenizer,
+    /// Special tokens before and after the text.
+    prefix: Vec<u32>,
+    suffix: Vec<u32>,
+    /// Longest output, special tokens included.
+    max_tokens: usize,
+    lower_case: bool,
+    /// An id to leave out (the static family drops unknown words).
+    dropped: Option<u32>,
+    /// blake3 of the file.
+    digest: blake3::Hash,
+}
+
+/// How a text becomes ids, beyond what tokenizer.json says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenizerOptions {
+    /// Put the special tokens around the text.
+    pub(crate) specials: bool,
+    /// Lower-case the text first.
+    pub(crate) lower_case: bool,
+    /// Leave unknown tokens out.
+    pub(crate) drop_unknown: bool,
+    /// Longest output, special tokens included; `None` takes the cut that tokenizer.json asks for, if any.
+    pub(crate) max_tokens: Option<usize>,
+}
+
+/// Longest input of models that have no limit.
+const UNLIMITED: usize = 1 << 20;
+
+impl TextTokenizer {
+    /// Opens `dir/tokenizer.json` for a table of `rows` embeddings.
+    ///
+    /// # Errors
+    /// Missing or broken file, ids without a row in the table, a tokenizer that fails on unknown characters.
+    pub(crate) fn open(
+        dir: &Path,
+        rows: usize,
+        options: TokenizerOptions,
+    ) -> Result<Self, ModelError> {
+        let path = dir.join("tokenizer.json");
+        let bytes = read(&path, "the vocabulary and how text is cut into tokens")?;
+        let digest = blake3::hash(&bytes);
+        let mut inner = Tokenizer::from_bytes(&bytes)
+            .map_err(|e| ModelError::malformed(&path, e.to_string()))?;
+        let own_limit = inner.get_truncation().map(|t| t.max_length);
+        inner
+            .with_truncation(None)
+            .map_err(|e| ModelError::malformed(&path, e.to_string()))?;
+        inner.with_padding(None);
+        every_id_has_a_row(&path, &inner, rows)?;
+        let (prefix, suffix) = if options.specials {
+            surroundings(&path, &inner)?
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let max_tokens = options.max_tokens.or(own_limit).unwrap_or(UNLIMITED);
+        if max_tokens <= prefix.len() + suffix.len() {
+            return Err(ModelError::malformed(
+                &path,
+                format!("the longest input of {max_tokens} tokens leaves no room for text"),
+            ));
+        }
+        let dropped = options.drop_unknown.then(|| unknown_id(&inner)).flatten();
+        Ok(Self {
+            inner,
+            prefix,
+            suffix,
+            max_tokens,
+            lower_case: options.lower_case,
+            dropped,
+            digest,
+        })
+    }
+
+    /// blake3 of tokenizer.json.
+    pub(crate) fn digest(&self) -> blake3::Hash {
+        self.digest
+    }
+
+    /// Whether the text is lower-cased before the tokenizer sees it.
+    pub(crate) fn lower_cases(&self) -> bool {
+        self.lower_case
+    }
+
+    /// Longest output, special tokens included.
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Appends the ids of `text` to `ids`, special tokens around them, cut to the longest input.
+    ///
+    /// # Errors
+    /// The tokenizer cannot handle the text; [`TextTokenizer::open`] makes that all but impossible.
+    pub(crate) fn ids(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
+        let encoding = self.encode(text)?;
+        let room = self.max_tokens - self.prefix.len() - self.suffix.len();
+        let kept = encoding
+            .get_ids()
+            .iter()
+            .filter(|id| Some(**id) != self.dropped);
+        ids.extend_from_slice(&self.prefix);
+        ids.extend(kept.take(room));
+        ids.extend_from_slice(&self.suffix);
+        Ok(())
+    }
+
+    /// Tokens of `text` without special tokens and without the cut.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.encode(text).map_or(0, |e| e.len())
+    }
+
+    /// Tokens before the text when it starts with `prompt`: what pooling leaves out if prompts are excluded.
+    pub(crate) fn prompt_tokens(&self, prompt: &str) -> usize {
+        if prompt.is_empty() {
+            0
+        } else {
+            self.prefix.len() + self.count(prompt)
+        }
+    }
+
+    fn encode(&self, text: &str) -> Result<tokenizers::Encoding, EncodeError> {
+        let text = if self.lower_case {
+            Cow::Owned(text.to_lowercase())
+        } else {
+            Cow::Borrowed(text)
+        };
+        self.inner
+            .encode_fast(text, false)
+            .map_err(|e| EncodeError::Tokenizer(e.to_string()))
+    }
+}
+
+/// Ids above the embedding table would read past it.
+fn every_id_has_a_row(path: &Path, inner: &Tokenizer, rows: usize) -> Result<(), ModelError> {
+    let largest = inner.get_vocab(true).into_values().max();
+    match largest {
+        None => Err(ModelError::malformed(path, "the vocabulary is empty")),
+        Some(id) if id as usize >= rows => Err(ModelError::malformed(
+            path,
+            format!("token id {id} has no row in the embedding table of {rows} rows"),
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The special tokens the post-processor puts before and after a text.
+fn surroundings(path: &Path, inner: &Tokenizer) -> Result<(Vec<u32>, Vec<u32>), ModelError> {
+    let ids = |specials| {
+        inner
+            .encode_fast("a \u{10fffd}", specials)
+            .map(|e| e.get_ids().to_vec())
+            .map_err(|e| ModelError::malformed(path, format!("unknown characters fail: {e}")))
+    };
+    let (bare, full) = (ids(false)?, ids(true)?);
+    let at = full
+        .windows(bare.len().max(1))
+        .position(|w| w == bare.as_slice());
+    match at {
+        Some(at) => Ok((full[..at].to_vec(), full[at + bare.len()..].to_vec())),
+        None => Err(ModelError::unsupported(
+            path,
+            "a post-processor that changes the tokens of the text",
+            "templates that put special tokens around it are",
+        )),
+    }
+}
+
+/// The id of unknown tokens, by the names vocabularies give it.
+fn unknown_id(inner: &Tokenizer) -> Option<u32> {
+    use tokenizers::models::ModelWrapper as Model;
+    let named = match inner.get_model() {
+        Model::WordPiece(m) => Some(m.unk_token.clone()),
+        Model::WordLevel(m) => Some(m.unk_token.clone()),
+        Model::BPE(m) => m.unk_token.clone(),
+        Model::Unigram(_) => Some("<unk>".to_owned()),
+    };
+    named.and_then(|token| inner.token_to_id(&token))
+}
