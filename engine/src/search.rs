@@ -53,6 +53,13 @@ impl Bm25Leg<'_> {
 }
 
 impl DenseLeg {
+    /// Inner product of each sentence's vector and the query's; nothing if the encoder fails, since an excerpt is not
+    /// worth an answer.
+    fn nearness(&self, sentences: &[&str]) -> Vec<f32> {
+        let encoded = self.encoder.encode(sentences, Role::Passage, Task::silent());
+        encoded.map_or_else(|_| Vec::new(), |rows| rows.rows().map(|row| product(row, &self.vector)).collect())
+    }
+
     fn moments(&self) -> Moments {
         Moments { mean: self.hits.mean as f32, deviation: self.hits.deviation as f32 }
     }
@@ -221,8 +228,11 @@ fn candidates(open: &Open, bm25: &Bm25Leg<'_>, dense: &DenseLeg, ids: &[PassageI
 
 /// Inner product of the query and the passage's row.
 fn dot(open: &Open, query: &[f32], id: PassageId) -> Option<f32> {
-    let row = open.matrix.as_ref()?.get(id)?;
-    Some(row.iter().zip(query).map(|(a, b)| a * b).sum())
+    Some(product(&open.matrix.as_ref()?.get(id)?, query))
+}
+
+fn product(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn choose_weight(_bm25: &Bm25Leg<'_>, _dense: &DenseLeg) -> f32 {
@@ -271,8 +281,16 @@ impl Ranking<'_> {
         })
     }
 
+    /// The words that matched, or, where none did, the sentence nearest to the query.
     fn snippet(&self, matcher: &Matcher, stored: &StoredPassage) -> Snippet {
-        snippet::snippet(&stored.text, stored.language, matcher, SNIPPET_CHARS)
+        let by_words = |leg: &Bm25Leg<'_>| leg.evaluation.scores(&[stored.id])[0] > 0.0;
+        match &self.dense {
+            Some(dense) if !self.bm25.as_ref().is_some_and(by_words) => {
+                let score = |sentences: &[&str]| dense.nearness(sentences);
+                snippet::best_sentence(&stored.text, stored.language, matcher, SNIPPET_CHARS, score)
+            }
+            _ => snippet::snippet(&stored.text, stored.language, matcher, SNIPPET_CHARS),
+        }
     }
 
     fn explain(&self, open: &Open, id: PassageId) -> Explanation {
