@@ -13,13 +13,21 @@ use storage::Task;
 
 fn search(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (files, collection) = (folder.path().join("files"), folder.path().join("collection"));
+    let (files, collection) = (
+        folder.path().join("files"),
+        folder.path().join("collection"),
+    );
     write_corpus(&files, 5_000, 22);
     let encoder = Arc::new(HashingEncoder::new(384));
     let engine = Engine::open(&collection).expect("an empty collection");
-    let request =
-        IndexRequest { paths: vec![files], options: ReadOptions::default(), encoder: Some(encoder.clone()) };
-    let report = engine.index(&request, Task::silent()).expect("an index run");
+    let request = IndexRequest {
+        paths: vec![files],
+        options: ReadOptions::default(),
+        encoder: Some(encoder.clone()),
+    };
+    let report = engine
+        .index(&request, Task::silent())
+        .expect("an index run");
     assert!(report.passages >= 100_000, "{} passages", report.passages);
 
     let mut prose = Prose::new(7);
@@ -30,7 +38,9 @@ fn search(criterion: &mut Criterion) {
         bencher.iter(|| {
             let engine = Engine::open(&collection).expect("a collection");
             engine.set_encoder(encoder.clone()).expect("its encoder");
-            engine.search(&SearchRequest::new(&queries[0])).expect("an answer")
+            engine
+                .search(&SearchRequest::new(&queries[0]))
+                .expect("an answer")
         });
     });
     engine.set_encoder(encoder.clone()).expect("its encoder");

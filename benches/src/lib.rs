@@ -17,7 +17,10 @@ impl Numbers {
 
     /// The next number from 0 to 1, 1 excluded.
     pub fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
@@ -25,8 +28,9 @@ impl Numbers {
 /// One pronounceable word for each rank.
 fn word(rank: usize) -> String {
     const SYLLABLES: [&str; 32] = [
-        "ka", "to", "ri", "me", "sol", "ne", "bar", "lu", "in", "ter", "po", "ga", "vi", "den", "sha", "ro", "mi", "tal",
-        "fe", "ku", "os", "pen", "la", "wi", "dor", "ze", "hal", "ju", "ber", "nu", "gri", "ba",
+        "ka", "to", "ri", "me", "sol", "ne", "bar", "lu", "in", "ter", "po", "ga", "vi", "den",
+        "sha", "ro", "mi", "tal", "fe", "ku", "os", "pen", "la", "wi", "dor", "ze", "hal", "ju",
+        "ber", "nu", "gri", "ba",
     ];
     let mut rest = rank + 1;
     let mut word = String::new();
@@ -46,7 +50,10 @@ pub struct Prose {
 impl Prose {
     /// Text of this seed.
     pub fn new(seed: u64) -> Self {
-        Self { words: (0..VOCABULARY).map(word).collect(), numbers: Numbers::new(seed) }
+        Self {
+            words: (0..VOCABULARY).map(word).collect(),
+            numbers: Numbers::new(seed),
+        }
     }
 
     /// A word, common ones often.

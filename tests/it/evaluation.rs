@@ -22,7 +22,8 @@ fn request(mode: Mode, scratch: &std::path::Path) -> EvalRequest {
 #[test]
 fn the_small_set_is_answered_well_by_words() {
     let scratch = tempfile::tempdir().expect("a temporary folder");
-    let report = evaluate(&request(Mode::Bm25, scratch.path()), Task::silent()).expect("an evaluation");
+    let report =
+        evaluate(&request(Mode::Bm25, scratch.path()), Task::silent()).expect("an evaluation");
     assert_eq!((report.documents, report.evaluation.queries()), (36, 12));
     let ndcg = report.mean("ndcg@10".parse::<Metric>().expect("a metric"));
     assert!(ndcg > 0.5, "{ndcg}");
@@ -33,11 +34,19 @@ fn the_small_set_is_answered_well_by_words() {
 fn a_second_evaluation_uses_the_scratch_collection_and_agrees() {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     for mode in [Mode::Hybrid, Mode::Dense] {
-        let first = evaluate(&request(mode, scratch.path()), Task::silent()).expect("an evaluation");
-        let second = evaluate(&request(mode, scratch.path()), Task::silent()).expect("an evaluation");
+        let first =
+            evaluate(&request(mode, scratch.path()), Task::silent()).expect("an evaluation");
+        let second =
+            evaluate(&request(mode, scratch.path()), Task::silent()).expect("an evaluation");
         assert_eq!(first.evaluation, second.evaluation);
     }
-    assert_eq!(std::fs::read_dir(scratch.path()).expect("a listing").count(), 1, "both modes share one collection");
+    assert_eq!(
+        std::fs::read_dir(scratch.path())
+            .expect("a listing")
+            .count(),
+        1,
+        "both modes share one collection"
+    );
 }
 
 #[test]
@@ -45,6 +54,9 @@ fn a_split_that_does_not_exist_is_named_with_those_that_do() {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let mut request = request(Mode::Bm25, scratch.path());
     request.split = "dev".into();
-    let error = evaluate(&request, Task::silent()).err().expect("no such split").to_string();
+    let error = evaluate(&request, Task::silent())
+        .err()
+        .expect("no such split")
+        .to_string();
     assert!(error.contains("train") && error.contains("test"), "{error}");
 }

@@ -22,7 +22,10 @@ impl Bench {
     fn new(encoder: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("files")).expect("a folder");
-        Self { folder, encoder: encoder.then(|| Arc::new(HashingEncoder::new(64))) }
+        Self {
+            folder,
+            encoder: encoder.then(|| Arc::new(HashingEncoder::new(64))),
+        }
     }
 
     fn collection(&self) -> PathBuf {
@@ -39,19 +42,27 @@ impl Bench {
         fs::write(&path, text).expect("a written file");
         // Old enough that its stamp cannot hide a later change.
         let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
-        fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(old)).expect("a stamp");
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(old))
+            .expect("a stamp");
     }
 
     fn engine(&self) -> Engine {
         let engine = Engine::open(&self.collection()).expect("an open collection");
         if let Some(encoder) = &self.encoder {
-            engine.set_encoder(encoder.clone()).expect("the same encoder");
+            engine
+                .set_encoder(encoder.clone())
+                .expect("the same encoder");
         }
         engine
     }
 
     fn index(&self) -> IndexReport {
-        self.engine().index(&self.request(), Task::silent()).expect("an index run")
+        self.engine()
+            .index(&self.request(), Task::silent())
+            .expect("an index run")
     }
 
     fn request(&self) -> IndexRequest {
@@ -63,7 +74,9 @@ impl Bench {
     }
 
     fn search(&self, query: &str) -> SearchResponse {
-        self.engine().search(&SearchRequest::new(query)).expect("an answer")
+        self.engine()
+            .search(&SearchRequest::new(query))
+            .expect("an answer")
     }
 
     /// File names of the hits, best first.
@@ -73,7 +86,12 @@ impl Bench {
 }
 
 fn names(response: &SearchResponse) -> Vec<String> {
-    let name = |path: &Path| path.file_name().expect("a file name").to_string_lossy().into_owned();
+    let name = |path: &Path| {
+        path.file_name()
+            .expect("a file name")
+            .to_string_lossy()
+            .into_owned()
+    };
     response.hits.iter().map(|hit| name(&hit.path)).collect()
 }
 
@@ -82,7 +100,10 @@ fn every_kind_of_file_in_the_corpus_is_found_by_its_words() {
     let bench = Bench::new(false);
     let mut request = bench.request();
     request.paths = vec![tests::corpus().join("files")];
-    let report = bench.engine().index(&request, Task::silent()).expect("an index run");
+    let report = bench
+        .engine()
+        .index(&request, Task::silent())
+        .expect("an index run");
     assert_eq!((report.added, report.failed.len()), (7, 0), "{report:?}");
     let expected = [
         ("frost lettuce", "garden.md"),
@@ -94,9 +115,16 @@ fn every_kind_of_file_in_the_corpus_is_found_by_its_words() {
         ("rainfall gauge", "analysis.ipynb"),
     ];
     for (query, file) in expected {
-        assert_eq!(bench.names(query).first().map(String::as_str), Some(file), "{query}");
+        assert_eq!(
+            bench.names(query).first().map(String::as_str),
+            Some(file),
+            "{query}"
+        );
     }
-    assert!(bench.search("tracker").hits.is_empty(), "scripts are no text");
+    assert!(
+        bench.search("tracker").hits.is_empty(),
+        "scripts are no text"
+    );
 }
 
 #[test]
@@ -114,15 +142,32 @@ fn a_second_run_reads_nothing_and_publishes_nothing() {
 #[test]
 fn a_changed_file_keeps_the_vectors_of_its_unchanged_passages() {
     let bench = Bench::new(true);
-    let section = |title: &str, word: &str| format!("# {title}\n\n{}\n\n", format!("{word} grow here. ").repeat(60));
-    bench.write("a.md", &(section("One", "apples") + &section("Two", "pears")));
+    let section = |title: &str, word: &str| {
+        format!(
+            "# {title}\n\n{}\n\n",
+            format!("{word} grow here. ").repeat(60)
+        )
+    };
+    bench.write(
+        "a.md",
+        &(section("One", "apples") + &section("Two", "pears")),
+    );
     let first = bench.index();
     assert!(first.encoded >= 2, "{first:?}");
-    bench.write("a.md", &(section("One", "apples") + &section("Two", "quinces")));
+    bench.write(
+        "a.md",
+        &(section("One", "apples") + &section("Two", "quinces")),
+    );
     let second = bench.index();
     assert_eq!((second.changed, second.added), (1, 0));
     assert!(second.reused >= 1 && second.encoded >= 1, "{second:?}");
-    assert!(bench.search("pears").hits.iter().all(|hit| hit.explain.bm25.is_none()));
+    assert!(
+        bench
+            .search("pears")
+            .hits
+            .iter()
+            .all(|hit| hit.explain.bm25.is_none())
+    );
     assert!(bench.search("quinces").hits[0].explain.bm25.is_some());
 }
 
@@ -135,7 +180,11 @@ fn moved_and_deleted_files_are_followed() {
     fs::rename(bench.file("old.txt"), bench.file("new.txt")).expect("a rename");
     fs::remove_file(bench.file("gone.txt")).expect("a removal");
     let report = bench.index();
-    assert_eq!((report.moved, report.removed, report.added), (1, 1, 0), "{report:?}");
+    assert_eq!(
+        (report.moved, report.removed, report.added),
+        (1, 1, 0),
+        "{report:?}"
+    );
     assert_eq!(bench.names("heron"), ["new.txt"]);
     assert!(bench.search("otter").hits.is_empty());
 }
@@ -148,10 +197,16 @@ fn a_touched_file_is_hashed_and_not_indexed_again() {
     fs::File::options()
         .write(true)
         .open(bench.file("a.txt"))
-        .and_then(|file| file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60)))
+        .and_then(|file| {
+            file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60))
+        })
         .expect("a new stamp");
     let second = bench.index();
-    assert_eq!((second.changed, second.unchanged, second.passages), (0, 1, 0), "{first:?} {second:?}");
+    assert_eq!(
+        (second.changed, second.unchanged, second.passages),
+        (0, 1, 0),
+        "{first:?} {second:?}"
+    );
 }
 
 #[test]
@@ -167,7 +222,10 @@ fn hybrid_and_dense_answers_name_what_they_used() {
         let response = engine.search(&request).expect("an answer");
         assert_eq!(response.mode, mode);
         assert_eq!(response.encoder.is_some(), mode != Mode::Bm25);
-        assert_eq!(response.dense_search.as_deref(), (mode != Mode::Bm25).then_some("exact"));
+        assert_eq!(
+            response.dense_search.as_deref(),
+            (mode != Mode::Bm25).then_some("exact")
+        );
         assert_eq!(names(&response)[0], "a.txt");
     }
 }
@@ -176,7 +234,14 @@ fn hybrid_and_dense_answers_name_what_they_used() {
 fn the_order_does_not_depend_on_the_limit() {
     let bench = Bench::new(true);
     for n in 0..40 {
-        bench.write(&format!("{n:02}.txt"), &format!("river {} bank {}", "stone ".repeat(n % 7), "reed ".repeat(n % 5)));
+        bench.write(
+            &format!("{n:02}.txt"),
+            &format!(
+                "river {} bank {}",
+                "stone ".repeat(n % 7),
+                "reed ".repeat(n % 5)
+            ),
+        );
     }
     bench.index();
     let engine = bench.engine();
@@ -185,7 +250,10 @@ fn the_order_does_not_depend_on_the_limit() {
     let all = names(&engine.search(&request).expect("an answer"));
     for limit in [1, 5, 13] {
         request.limit = limit;
-        assert_eq!(names(&engine.search(&request).expect("an answer")), all[..limit]);
+        assert_eq!(
+            names(&engine.search(&request).expect("an answer")),
+            all[..limit]
+        );
     }
 }
 
@@ -200,12 +268,21 @@ fn filters_apply_before_ranking() {
     let mut request = SearchRequest::new("whale");
     request.limit = 1;
     for filter in [
-        Filter { paths: vec!["quiet/**".into()], ..Filter::default() },
-        Filter { extensions: vec!["md".into()], ..Filter::default() },
+        Filter {
+            paths: vec!["quiet/**".into()],
+            ..Filter::default()
+        },
+        Filter {
+            extensions: vec!["md".into()],
+            ..Filter::default()
+        },
     ] {
         request.filter = filter;
         let response = bench.engine().search(&request).expect("an answer");
-        assert_eq!((names(&response), response.eligible), (vec!["one.md".to_owned()], 1));
+        assert_eq!(
+            (names(&response), response.eligible),
+            (vec!["one.md".to_owned()], 1)
+        );
     }
 }
 
@@ -216,10 +293,20 @@ fn without_an_encoder_search_is_by_words_and_says_so() {
     bench.index();
     let response = bench.search("lighthouse");
     assert_eq!(response.mode, Mode::Bm25);
-    assert!(response.warnings.iter().any(|warning| warning.contains("model add")), "{:?}", response.warnings);
+    assert!(
+        response
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("model add")),
+        "{:?}",
+        response.warnings
+    );
     let mut dense = SearchRequest::new("lighthouse");
     dense.mode = Mode::Dense;
-    assert!(matches!(bench.engine().search(&dense), Err(EngineError::NoVectors)));
+    assert!(matches!(
+        bench.engine().search(&dense),
+        Err(EngineError::NoVectors)
+    ));
 }
 
 #[test]
@@ -229,15 +316,34 @@ fn an_encoder_of_another_dimension_is_refused_and_nothing_is_lost() {
     bench.index();
     let other = Arc::new(HashingEncoder::new(32));
     let engine = Engine::open(&bench.collection()).expect("an open collection");
-    let refused = engine.set_encoder(other.clone()).expect_err("another encoder");
-    assert!(refused.to_string().contains("askance model use"), "{refused}");
+    let refused = engine
+        .set_encoder(other.clone())
+        .expect_err("another encoder");
+    assert!(
+        refused.to_string().contains("askance model use"),
+        "{refused}"
+    );
     let mut request = bench.request();
     request.encoder = Some(other.clone());
-    assert!(matches!(engine.index(&request, Task::silent()), Err(EngineError::EncoderMismatch { .. })));
+    assert!(matches!(
+        engine.index(&request, Task::silent()),
+        Err(EngineError::EncoderMismatch { .. })
+    ));
     assert_eq!(bench.names("lantern"), ["a.txt"]);
-    engine.switch_encoder(Some(other), Task::silent()).expect("a switch");
-    assert_eq!(engine.identity().map(|identity| identity.dimension), Some(32));
-    assert_eq!(engine.search(&SearchRequest::new("lantern")).expect("an answer").mode, Mode::Hybrid);
+    engine
+        .switch_encoder(Some(other), Task::silent())
+        .expect("a switch");
+    assert_eq!(
+        engine.identity().map(|identity| identity.dimension),
+        Some(32)
+    );
+    assert_eq!(
+        engine
+            .search(&SearchRequest::new("lantern"))
+            .expect("an answer")
+            .mode,
+        Mode::Hybrid
+    );
 }
 
 #[test]
@@ -248,7 +354,9 @@ fn removing_takes_out_a_file_or_a_folder_and_leaves_the_files_alone() {
     bench.index();
     let engine = Engine::open(&bench.collection()).expect("an open collection");
     let nowhere = bench.file("nowhere");
-    let report = engine.remove(&[bench.file("drop"), nowhere.clone()], Task::silent()).expect("a removal");
+    let report = engine
+        .remove(&[bench.file("drop"), nowhere.clone()], Task::silent())
+        .expect("a removal");
     assert_eq!((report.documents, report.unknown), (1, vec![nowhere]));
     assert_eq!(bench.names("kettle"), ["a.txt"]);
     assert!(bench.file("drop/b.txt").exists());
@@ -281,7 +389,10 @@ fn a_cancelled_run_keeps_what_it_finished_and_the_next_goes_on() {
             stop.store(true, Ordering::Relaxed);
         }
     };
-    let report = bench.engine().index(&bench.request(), Task::new(&watch, &stop)).expect("a stopped run");
+    let report = bench
+        .engine()
+        .index(&bench.request(), Task::new(&watch, &stop))
+        .expect("a stopped run");
     assert!(report.interrupted && report.added == 20, "{report:?}");
     let rest = bench.index();
     assert_eq!((rest.added, rest.unchanged), (30, 20), "{rest:?}");
@@ -299,10 +410,19 @@ fn a_reader_keeps_its_generation_while_a_writer_publishes() {
         bench.write("c.txt", &format!("The crow number {n}."));
         bench.index();
     }
-    let before = reader.search(&SearchRequest::new("crow")).expect("an answer");
+    let before = reader
+        .search(&SearchRequest::new("crow"))
+        .expect("an answer");
     assert_eq!(names(&before), ["a.txt"]);
     assert!(reader.refresh().expect("a newer generation"));
-    assert_eq!(reader.search(&SearchRequest::new("crow")).expect("an answer").hits.len(), 3);
+    assert_eq!(
+        reader
+            .search(&SearchRequest::new("crow"))
+            .expect("an answer")
+            .hits
+            .len(),
+        3
+    );
 }
 
 #[test]
@@ -310,10 +430,20 @@ fn a_second_writer_is_told_who_holds_the_lock() {
     let bench = Bench::new(false);
     bench.write("a.txt", "One at a time.");
     bench.index();
-    let collection = storage::generation::Collection::open(&bench.collection()).expect("readable").expect("there");
+    let collection = storage::generation::Collection::open(&bench.collection())
+        .expect("readable")
+        .expect("there");
     let held = collection.lock().expect("the lock");
-    let refused = bench.engine().index(&bench.request(), Task::silent()).expect_err("a second writer");
-    assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
+    let refused = bench
+        .engine()
+        .index(&bench.request(), Task::silent())
+        .expect_err("a second writer");
+    assert!(
+        refused
+            .to_string()
+            .contains(&std::process::id().to_string()),
+        "{refused}"
+    );
     drop(held);
     assert_eq!(bench.index().unchanged, 1);
 }
@@ -323,8 +453,14 @@ fn a_collection_of_a_newer_format_is_refused_with_its_version() {
     let bench = Bench::new(false);
     bench.write("a.txt", "From the future.");
     bench.index();
-    fs::write(bench.collection().join("COLLECTION"), "askance collection 9\n").expect("a newer mark");
-    let refused = Engine::open(&bench.collection()).err().expect("a newer format");
+    fs::write(
+        bench.collection().join("COLLECTION"),
+        "askance collection 9\n",
+    )
+    .expect("a newer mark");
+    let refused = Engine::open(&bench.collection())
+        .err()
+        .expect("a newer format");
     assert!(refused.to_string().contains('9'), "{refused}");
 }
 
@@ -337,8 +473,19 @@ fn damaged_records_are_rebuilt_from_the_generation() {
     fs::remove_dir_all(bench.collection().join("documents")).expect("gone");
     fs::remove_dir_all(bench.collection().join("bm25")).expect("gone");
     let report = bench.index();
-    assert_eq!((report.unchanged, report.added, report.encoded), (2, 0, 0), "{report:?}");
-    assert!(report.warnings.iter().any(|warning| warning.contains("rebuilt")), "{:?}", report.warnings);
+    assert_eq!(
+        (report.unchanged, report.added, report.encoded),
+        (2, 0, 0),
+        "{report:?}"
+    );
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("rebuilt")),
+        "{:?}",
+        report.warnings
+    );
 }
 
 #[test]
@@ -366,7 +513,10 @@ fn work_that_was_never_published_is_as_if_it_had_not_been() {
 
 fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a listing").map(|entry| entry.expect("an entry")) {
+    for entry in fs::read_dir(from)
+        .expect("a listing")
+        .map(|entry| entry.expect("an entry"))
+    {
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
             copy_tree(&entry.path(), &target);
@@ -380,7 +530,10 @@ fn copy_tree(from: &Path, to: &Path) {
 fn many_small_runs_are_merged_and_stay_findable() {
     let bench = Bench::new(true);
     for n in 0..14 {
-        bench.write(&format!("{n:02}.txt"), &format!("chapter {n} speaks of harbour number{n}"));
+        bench.write(
+            &format!("{n:02}.txt"),
+            &format!("chapter {n} speaks of harbour number{n}"),
+        );
         bench.index();
     }
     fs::remove_file(bench.file("03.txt")).expect("a removal");
@@ -388,8 +541,12 @@ fn many_small_runs_are_merged_and_stay_findable() {
     for n in (0..14).filter(|n| *n != 3) {
         assert_eq!(bench.names(&format!("number{n}"))[0], format!("{n:02}.txt"));
     }
-    let report = Engine::doctor(&bench.collection(), None, None, Task::silent()).expect("a check-up");
-    assert!(report.checks.iter().all(|check| check.problems.is_empty()), "{report:?}");
+    let report =
+        Engine::doctor(&bench.collection(), None, None, Task::silent()).expect("a check-up");
+    assert!(
+        report.checks.iter().all(|check| check.problems.is_empty()),
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -398,21 +555,45 @@ fn the_doctor_finds_a_flipped_vector_and_makes_new_ones() {
     bench.write("a.txt", "A ladder against the wall.");
     bench.index();
     let generation = fs::read_dir(bench.collection().join("generations")).expect("a listing");
-    let generation = generation.map(|e| e.expect("an entry").path()).max().expect("a generation");
-    let rows = fs::read_dir(&generation).expect("a listing").map(|e| e.expect("an entry").path());
-    let rows = rows.filter(|path| path.extension().is_some_and(|e| e == "emb")).collect::<Vec<_>>();
+    let generation = generation
+        .map(|e| e.expect("an entry").path())
+        .max()
+        .expect("a generation");
+    let rows = fs::read_dir(&generation)
+        .expect("a listing")
+        .map(|e| e.expect("an entry").path());
+    let rows = rows
+        .filter(|path| path.extension().is_some_and(|e| e == "emb"))
+        .collect::<Vec<_>>();
     let mut bytes = fs::read(&rows[0]).expect("readable");
     *bytes.last_mut().expect("not empty") ^= 0x40;
     fs::remove_file(&rows[0]).expect("unlinked");
     fs::write(&rows[0], bytes).expect("written");
     let encoder = || bench.encoder.clone().map(|encoder| encoder as _);
-    let found = Engine::doctor(&bench.collection(), encoder(), None, Task::silent()).expect("a check-up");
-    assert!(found.checks.iter().any(|check| check.name == "vectors" && !check.problems.is_empty()), "{found:?}");
+    let found =
+        Engine::doctor(&bench.collection(), encoder(), None, Task::silent()).expect("a check-up");
+    assert!(
+        found
+            .checks
+            .iter()
+            .any(|check| check.name == "vectors" && !check.problems.is_empty()),
+        "{found:?}"
+    );
     let options = ReadOptions::default();
-    let mended = Engine::doctor(&bench.collection(), encoder(), Some(&options), Task::silent()).expect("a repair");
+    let mended = Engine::doctor(
+        &bench.collection(),
+        encoder(),
+        Some(&options),
+        Task::silent(),
+    )
+    .expect("a repair");
     assert_eq!(mended.repaired.len(), 1, "{mended:?}");
-    let again = Engine::doctor(&bench.collection(), encoder(), None, Task::silent()).expect("a check-up");
-    assert!(again.checks.iter().all(|check| check.problems.is_empty()), "{again:?}");
+    let again =
+        Engine::doctor(&bench.collection(), encoder(), None, Task::silent()).expect("a check-up");
+    assert!(
+        again.checks.iter().all(|check| check.problems.is_empty()),
+        "{again:?}"
+    );
 }
 
 #[test]
@@ -422,9 +603,18 @@ fn the_doctor_reads_everything_again_when_the_text_index_is_damaged() {
     bench.write("b.txt", "A saw on the bench.");
     bench.index();
     let generations = bench.collection().join("generations");
-    for entry in fs::read_dir(&generations).expect("a listing").map(|e| e.expect("an entry").path()) {
-        for file in fs::read_dir(entry.join("bm25")).expect("a listing").map(|e| e.expect("an entry").path()) {
-            if file.extension().is_some_and(|e| e == "store" || e == "term") {
+    for entry in fs::read_dir(&generations)
+        .expect("a listing")
+        .map(|e| e.expect("an entry").path())
+    {
+        for file in fs::read_dir(entry.join("bm25"))
+            .expect("a listing")
+            .map(|e| e.expect("an entry").path())
+        {
+            if file
+                .extension()
+                .is_some_and(|e| e == "store" || e == "term")
+            {
                 fs::remove_file(&file).expect("unlinked");
                 fs::write(&file, b"not what it was").expect("written");
             }
@@ -432,7 +622,19 @@ fn the_doctor_reads_everything_again_when_the_text_index_is_damaged() {
     }
     let encoder = || bench.encoder.clone().map(|encoder| encoder as _);
     let options = ReadOptions::default();
-    let report = Engine::doctor(&bench.collection(), encoder(), Some(&options), Task::silent()).expect("a repair");
-    assert!(report.repaired.iter().any(|done| done.contains("read again")), "{report:?}");
+    let report = Engine::doctor(
+        &bench.collection(),
+        encoder(),
+        Some(&options),
+        Task::silent(),
+    )
+    .expect("a repair");
+    assert!(
+        report
+            .repaired
+            .iter()
+            .any(|done| done.contains("read again")),
+        "{report:?}"
+    );
     assert_eq!(bench.names("rope")[0], "a.txt");
 }
