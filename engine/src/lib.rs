@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod bm25;
 pub mod encoder;
 mod index;
+pub mod models;
 
 // A query to hits.
 mod collection;
