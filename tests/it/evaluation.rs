@@ -28,6 +28,7 @@ fn the_small_set_is_answered_well_by_words() {
     let ndcg = report.mean("ndcg@10".parse::<Metric>().expect("a metric"));
     assert!(ndcg > 0.5, "{ndcg}");
     assert_eq!(report.latencies_ms.len(), 12);
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
 }
 
 #[test]

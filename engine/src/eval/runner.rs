@@ -94,8 +94,8 @@ pub fn evaluate(request: &EvalRequest, task: Task<'_>) -> Result<EvalReport, Eng
         .ok_or_else(|| EngineError::Inconsistent("the data set is empty".into()))?;
     let names = names(open)?;
     let unknown = qrels.unknown_ids(
-        |document| names.contains(document),
         |query| queries.iter().any(|q| q.id == query),
+        |document| names.contains(document),
     );
     if unknown.any() {
         warnings.push(unknown.to_string());
