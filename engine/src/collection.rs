@@ -39,11 +39,18 @@ pub(crate) struct Open {
 
 impl Snapshot {
     fn open(dir: &Path) -> Result<Self, EngineError> {
-        let Some(collection) = Collection::open(dir)? else { return Ok(Self::default()) };
+        let Some(collection) = Collection::open(dir)? else {
+            return Ok(Self::default());
+        };
         let open = collection.open_current(|generation| {
             let index = Bm25Index::open(&generation.dir.join("bm25"))?;
             let live = index.live().iter().map(PassageId).collect();
-            Ok::<_, EngineError>(Open { generation: generation.clone(), matrix: generation.matrix()?, index, live })
+            Ok::<_, EngineError>(Open {
+                generation: generation.clone(),
+                matrix: generation.matrix()?,
+                index,
+                live,
+            })
         })?;
         Ok(Self { open })
     }
@@ -60,7 +67,11 @@ impl Engine {
     /// A damaged collection, or one of a newer format.
     pub fn open(dir: &Path) -> Result<Self, EngineError> {
         let snapshot = RwLock::new(Arc::new(Snapshot::open(dir)?));
-        Ok(Self { dir: dir.to_owned(), snapshot, encoder: RwLock::new(None) })
+        Ok(Self {
+            dir: dir.to_owned(),
+            snapshot,
+            encoder: RwLock::new(None),
+        })
     }
 
     /// The collection's folder.
@@ -73,27 +84,43 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn refresh(&self) -> Result<bool, EngineError> {
-        let newest = Collection::open(&self.dir)?.map(|collection| collection.current_id()).transpose()?.flatten();
+        let newest = Collection::open(&self.dir)?
+            .map(|collection| collection.current_id())
+            .transpose()?
+            .flatten();
         if newest == self.snapshot().id() {
             return Ok(false);
         }
         let fresh = Arc::new(Snapshot::open(&self.dir)?);
         // A thread that panicked while swapping an Arc left a whole Arc behind.
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(true)
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn encoder(&self) -> Option<Arc<dyn Encoder>> {
-        self.encoder.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.encoder
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Identity of the encoder the collection's vectors were made with, if it has vectors.
     pub fn identity(&self) -> Option<EncoderIdentity> {
-        self.snapshot().open.as_ref().and_then(|open| open.generation.manifest.encoder.as_ref()).map(identity_of)
+        self.snapshot()
+            .open
+            .as_ref()
+            .and_then(|open| open.generation.manifest.encoder.as_ref())
+            .map(identity_of)
     }
 
     /// Hands in the encoder for queries and new passages.
@@ -133,11 +160,17 @@ impl Engine {
     ///
     /// # Errors
     /// A missing path, another writer, an encoder other than the collection's, or a failing disk.
-    pub fn index(&self, request: &IndexRequest, task: Task<'_>) -> Result<IndexReport, EngineError> {
+    pub fn index(
+        &self,
+        request: &IndexRequest,
+        task: Task<'_>,
+    ) -> Result<IndexReport, EngineError> {
         let roots = absolute(&request.paths)?;
         let encoder = request.encoder.clone().or_else(|| self.encoder());
         let mut report = IndexReport::default();
-        self.write(encoder, &mut report, |session, report| index::run(session, &roots, &request.options, report, task))?;
+        self.write(encoder, &mut report, |session, report| {
+            index::run(session, &roots, &request.options, report, task)
+        })?;
         Ok(report)
     }
 
@@ -188,10 +221,19 @@ impl Engine {
     /// # Errors
     /// A failing disk.
     pub fn status(&self) -> Result<Status, EngineError> {
-        let writer = Collection::open(&self.dir)?.map(|collection| collection.holder()).transpose()?.flatten();
+        let writer = Collection::open(&self.dir)?
+            .map(|collection| collection.holder())
+            .transpose()?
+            .flatten();
         let snapshot = self.snapshot();
-        let mut status = Status { collection: self.dir.clone(), writer, ..Status::default() };
-        let Some(open) = &snapshot.open else { return Ok(status) };
+        let mut status = Status {
+            collection: self.dir.clone(),
+            writer,
+            ..Status::default()
+        };
+        let Some(open) = &snapshot.open else {
+            return Ok(status);
+        };
         let manifest = &open.generation.manifest;
         status.generation = open.generation.id.0;
         status.published = Some(manifest.published.clone());
@@ -209,7 +251,10 @@ impl Engine {
 
 /// Resolved paths, so that one file has one name whatever folder askance is started in.
 fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
-    paths.iter().map(|path| path.canonicalize().map_err(EngineError::io("read", path))).collect()
+    paths
+        .iter()
+        .map(|path| path.canonicalize().map_err(EngineError::io("read", path)))
+        .collect()
 }
 
 /// Bytes by store. The working full-text index shares its files with the generation and is not counted twice.

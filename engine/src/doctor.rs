@@ -44,7 +44,9 @@ impl Engine {
         task: Task<'_>,
     ) -> Result<DoctorReport, EngineError> {
         let mut report = DoctorReport::default();
-        let Some(collection) = Collection::open(dir)? else { return Ok(report) };
+        let Some(collection) = Collection::open(dir)? else {
+            return Ok(report);
+        };
         let lock = collection.lock()?;
         let damage = examine(&collection, &mut report, task)?;
         if let Some(options) = repair {
@@ -55,18 +57,28 @@ impl Engine {
 }
 
 /// Looks at everything, cheapest first.
-fn examine(collection: &Collection, report: &mut DoctorReport, task: Task<'_>) -> Result<Damage, EngineError> {
+fn examine(
+    collection: &Collection,
+    report: &mut DoctorReport,
+    task: Task<'_>,
+) -> Result<Damage, EngineError> {
     let mut damage = Damage::default();
     let generation = match collection.current() {
         Ok(Some(generation)) => generation,
         Ok(None) => return Ok(damage),
         Err(error) => {
             damage.generation = true;
-            report.checks.push(Check { name: "generation", problems: vec![error.to_string()] });
+            report.checks.push(Check {
+                name: "generation",
+                problems: vec![error.to_string()],
+            });
             return Ok(damage);
         }
     };
-    report.checks.push(Check { name: "generation", problems: Vec::new() });
+    report.checks.push(Check {
+        name: "generation",
+        problems: Vec::new(),
+    });
     let live = check_index(&generation, report, task)?;
     damage.index = live.is_none();
     let live = live.unwrap_or_default();
@@ -95,7 +107,10 @@ fn check_index(
     };
     let expected = generation.manifest.live;
     if problems.count == 0 && live.len() != expected {
-        problems.add(format!("{} passages in the index, {expected} in the manifest", live.len()));
+        problems.add(format!(
+            "{} passages in the index, {expected} in the manifest",
+            live.len()
+        ));
     }
     let sound = problems.count == 0;
     report.checks.push(problems.into_check("full-text index"));
@@ -128,7 +143,10 @@ fn check_vectors(
             if let Err(error) = matrix.verify() {
                 problems.add(error.to_string());
             }
-            for id in live.iter().filter(|&id| matrix.row_of(PassageId(id)).is_none()) {
+            for id in live
+                .iter()
+                .filter(|&id| matrix.row_of(PassageId(id)).is_none())
+            {
                 problems.add(format!("passage {id} has no vector"));
             }
         }
@@ -152,7 +170,10 @@ fn check_records(
         Ok(store) => {
             match store.state() {
                 Ok(StoreState::Committed(id)) if id == generation.id => {}
-                Ok(state) => problems.add(format!("the records are {state:?}, not of generation {}", generation.id.0)),
+                Ok(state) => problems.add(format!(
+                    "the records are {state:?}, not of generation {}",
+                    generation.id.0
+                )),
                 Err(error) => problems.add(error.to_string()),
             }
             compare_passages(&store, live, &mut problems);
@@ -172,10 +193,14 @@ fn compare_passages(store: &DocumentStore, live: &RoaringBitmap, problems: &mut 
         }
     }
     for id in (&named - live).iter() {
-        problems.add(format!("passage {id} is in the records and not in the full-text index"));
+        problems.add(format!(
+            "passage {id} is in the records and not in the full-text index"
+        ));
     }
     for id in (live - &named).iter() {
-        problems.add(format!("passage {id} is in the full-text index and not in the records"));
+        problems.add(format!(
+            "passage {id} is in the full-text index and not in the records"
+        ));
     }
 }
 
@@ -198,11 +223,18 @@ fn mend(
     }
     if damage.index {
         let roots = read_again(lock, encoder, options, &mut inner, task)?;
-        let roots: Vec<String> = roots.iter().map(|root| root.display().to_string()).collect();
-        report.repaired.push(format!("everything read again from {}", roots.join(", ")));
+        let roots: Vec<String> = roots
+            .iter()
+            .map(|root| root.display().to_string())
+            .collect();
+        report
+            .repaired
+            .push(format!("everything read again from {}", roots.join(", ")));
     } else if damage.vectors {
         let mut session = Session::open_for_switch(lock, &mut inner)?;
-        let name = encoder.as_ref().map(|encoder| encoder.identity().name.clone());
+        let name = encoder
+            .as_ref()
+            .map(|encoder| encoder.identity().name.clone());
         session.switch_encoder(encoder, &mut inner, task)?;
         session.publish(&mut inner, task)?;
         report.repaired.push(match name {
@@ -212,7 +244,9 @@ fn mend(
     } else if damage.records {
         let base = lock.collection().current()?;
         recover::rebuild(&lock.collection().documents_dir(), base.as_ref())?;
-        report.repaired.push("records rebuilt from the current generation".into());
+        report
+            .repaired
+            .push("records rebuilt from the current generation".into());
     }
     Ok(())
 }
@@ -223,12 +257,17 @@ fn go_back(lock: &WriterLock, report: &mut DoctorReport) -> Result<(), EngineErr
     for id in collection.generations()?.into_iter().rev() {
         if collection.generation(id).is_ok() {
             lock.point_to(id)?;
-            report.repaired.push(format!("generation {} put back; run `askance index` to catch up", id.0));
+            report.repaired.push(format!(
+                "generation {} put back; run `askance index` to catch up",
+                id.0
+            ));
             return Ok(());
         }
     }
     let dir = collection.dir().display();
-    Err(EngineError::Inconsistent(format!("no readable generation is left in {dir}; delete that folder and index again")))
+    Err(EngineError::Inconsistent(format!(
+        "no readable generation is left in {dir}; delete that folder and index again"
+    )))
 }
 
 /// Indexes the roots into empty stores.
@@ -240,7 +279,13 @@ fn read_again(
     task: Task<'_>,
 ) -> Result<Vec<PathBuf>, EngineError> {
     let roots: HashSet<PathBuf> = match lock.collection().current()? {
-        Some(base) => base.manifest.roots.iter().map(PathBuf::from).filter(|root| root.exists()).collect(),
+        Some(base) => base
+            .manifest
+            .roots
+            .iter()
+            .map(PathBuf::from)
+            .filter(|root| root.exists())
+            .collect(),
         None => HashSet::new(),
     };
     let mut roots: Vec<PathBuf> = roots.into_iter().collect();
@@ -270,6 +315,9 @@ impl Problems {
         if more > 0 {
             self.named.push(format!("and {more} more"));
         }
-        Check { name, problems: self.named }
+        Check {
+            name,
+            problems: self.named,
+        }
     }
 }

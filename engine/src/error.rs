@@ -47,13 +47,17 @@ pub enum EngineError {
         name: String,
     },
     /// An encoder was handed in for a collection that has passages but no vectors.
-    #[error("this collection was indexed without an encoder; run `askance model use {name}` to encode it")]
+    #[error(
+        "this collection was indexed without an encoder; run `askance model use {name}` to encode it"
+    )]
     EncoderIsNew {
         /// Name of the encoder handed in.
         name: String,
     },
     /// Dense search was asked for in a collection without vectors.
-    #[error("this collection has no vectors yet; add an encoder with `askance model add DIR` and `askance model use NAME`")]
+    #[error(
+        "this collection has no vectors yet; add an encoder with `askance model add DIR` and `askance model use NAME`"
+    )]
     NoVectors,
     /// A filter could not be understood.
     #[error("{0}")]
@@ -81,9 +85,16 @@ pub enum EngineError {
 
 impl EngineError {
     /// Wraps an operating system error with the action and path it belongs to.
-    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 

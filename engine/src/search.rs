@@ -48,13 +48,19 @@ struct DenseLeg {
 
 impl Bm25Leg<'_> {
     fn moments(&self) -> Moments {
-        Moments { mean: self.hits.mean, deviation: self.hits.deviation }
+        Moments {
+            mean: self.hits.mean,
+            deviation: self.hits.deviation,
+        }
     }
 }
 
 impl DenseLeg {
     fn moments(&self) -> Moments {
-        Moments { mean: self.hits.mean as f32, deviation: self.hits.deviation as f32 }
+        Moments {
+            mean: self.hits.mean as f32,
+            deviation: self.hits.deviation as f32,
+        }
     }
 }
 
@@ -65,7 +71,9 @@ impl Engine {
     /// A bad filter, dense mode without vectors, or damaged files. An empty query finds nothing.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse, EngineError> {
         let snapshot = self.snapshot();
-        let Some(open) = &snapshot.open else { return self.search_nothing(request) };
+        let Some(open) = &snapshot.open else {
+            return self.search_nothing(request);
+        };
         let ranking = rank(open, self.encoder(), request, fuse::DEPTH)?;
         ranking.respond(open, request.limit)
     }
@@ -75,8 +83,13 @@ impl Engine {
         if request.mode == Mode::Dense {
             return Err(EngineError::NoVectors);
         }
-        let warnings = vec!["the collection is empty; add files with `askance index PATH`".to_owned()];
-        Ok(SearchResponse { mode: Mode::Bm25, warnings, ..SearchResponse::default() })
+        let warnings =
+            vec!["the collection is empty; add files with `askance index PATH`".to_owned()];
+        Ok(SearchResponse {
+            mode: Mode::Bm25,
+            warnings,
+            ..SearchResponse::default()
+        })
     }
 }
 
@@ -93,19 +106,43 @@ pub(crate) fn rank<'o>(
     let started = Instant::now();
     let allowed = allowed(open, &query, request)?;
     let filtered = milliseconds(started);
-    let kept: Option<PassageSet> = allowed.as_ref().map(|allowed| allowed.iter().map(PassageId).collect());
+    let kept: Option<PassageSet> = allowed
+        .as_ref()
+        .map(|allowed| allowed.iter().map(PassageId).collect());
     let keep = kept.as_ref().unwrap_or(&open.live);
     let (bm25, dense) = rayon::join(
-        || (mode != Mode::Dense).then(|| timed(|| bm25_leg(open, &query, allowed.as_ref(), depth))).transpose(),
-        || encoder.map(|encoder| timed(|| dense_leg(open, encoder, &query, keep, depth))).transpose(),
+        || {
+            (mode != Mode::Dense)
+                .then(|| timed(|| bm25_leg(open, &query, allowed.as_ref(), depth)))
+                .transpose()
+        },
+        || {
+            encoder
+                .map(|encoder| timed(|| dense_leg(open, encoder, &query, keep, depth)))
+                .transpose()
+        },
     );
     let ((bm25, bm25_ms), (dense, dense_ms)) = (untimed(bm25?), untimed(dense?));
     let started = Instant::now();
     let (order, dense_weight) = fuse_legs(open, &bm25, &dense, request.fusion);
-    let timings =
-        vec![("filter", filtered), ("bm25", bm25_ms), ("dense", dense_ms), ("fuse", milliseconds(started))];
+    let timings = vec![
+        ("filter", filtered),
+        ("bm25", bm25_ms),
+        ("dense", dense_ms),
+        ("fuse", milliseconds(started)),
+    ];
     let eligible = keep.len() as u64;
-    Ok(Ranking { order, mode, query, bm25, dense, dense_weight, eligible, timings, warnings })
+    Ok(Ranking {
+        order,
+        mode,
+        query,
+        bm25,
+        dense,
+        dense_weight,
+        eligible,
+        timings,
+        warnings,
+    })
 }
 
 fn parse(request: &SearchRequest) -> ParsedQuery {
@@ -123,15 +160,24 @@ fn resolve_mode(
     asked: Mode,
     warnings: &mut Vec<String>,
 ) -> Result<(Mode, Option<Arc<dyn Encoder>>), EngineError> {
-    let stamp = open.generation.manifest.encoder.as_ref().filter(|_| open.matrix.is_some());
+    let stamp = open
+        .generation
+        .manifest
+        .encoder
+        .as_ref()
+        .filter(|_| open.matrix.is_some());
     match (asked, stamp, encoder) {
         (Mode::Bm25, _, _) => Ok((Mode::Bm25, None)),
         (mode, Some(_), Some(encoder)) => Ok((mode, Some(encoder))),
         (Mode::Dense, None, _) => Err(EngineError::NoVectors),
-        (Mode::Dense, Some(stamp), None) => Err(EngineError::EncoderNeeded { name: stamp.name.clone() }),
+        (Mode::Dense, Some(stamp), None) => Err(EngineError::EncoderNeeded {
+            name: stamp.name.clone(),
+        }),
         (Mode::Hybrid, Some(stamp), None) => {
             let name = &stamp.name;
-            warnings.push(format!("searched by words only: the encoder {name} of this collection is not loaded"));
+            warnings.push(format!(
+                "searched by words only: the encoder {name} of this collection is not loaded"
+            ));
             Ok((Mode::Bm25, None))
         }
         (Mode::Hybrid, None, _) => {
@@ -143,8 +189,15 @@ fn resolve_mode(
 }
 
 /// Passages that may be hits; `None` is all that are live.
-fn allowed(open: &Open, query: &ParsedQuery, request: &SearchRequest) -> Result<Option<RoaringBitmap>, EngineError> {
-    let filter = open.index.eligible(&request.filter).map_err(|error| EngineError::Filter(error.to_string()))?;
+fn allowed(
+    open: &Open,
+    query: &ParsedQuery,
+    request: &SearchRequest,
+) -> Result<Option<RoaringBitmap>, EngineError> {
+    let filter = open
+        .index
+        .eligible(&request.filter)
+        .map_err(|error| EngineError::Filter(error.to_string()))?;
     let constraint = open.index.constraint(query)?;
     let both = match (filter, constraint) {
         (Some(a), Some(b)) => a & b,
@@ -174,14 +227,29 @@ fn dense_leg(
 ) -> Result<DenseLeg, EngineError> {
     let text = query.positive_text();
     let Some(matrix) = open.matrix.as_ref().filter(|_| !text.is_empty()) else {
-        let hits = FlatHits { hits: Vec::new(), mean: 0.0, deviation: 0.0, scanned: 0 };
-        return Ok(DenseLeg { encoder, vector: Vec::new(), hits });
+        let hits = FlatHits {
+            hits: Vec::new(),
+            mean: 0.0,
+            deviation: 0.0,
+            scanned: 0,
+        };
+        return Ok(DenseLeg {
+            encoder,
+            vector: Vec::new(),
+            hits,
+        });
     };
-    let vector = encoder.encode(&[&text], Role::Query, Task::silent())?.values;
+    let vector = encoder
+        .encode(&[&text], Role::Query, Task::silent())?
+        .values;
     // A scan that needs no bitmap is faster; it needs none when every row is wanted.
     let keep = (keep.len() < matrix.len()).then_some(keep);
     let hits = flat::search(matrix, &vector, depth, Metric::InnerProduct, keep)?;
-    Ok(DenseLeg { encoder, vector, hits })
+    Ok(DenseLeg {
+        encoder,
+        vector,
+        hits,
+    })
 }
 
 /// The order both legs give together, and the dense weight if they were weighted.
@@ -191,7 +259,11 @@ fn fuse_legs(
     dense: &Option<DenseLeg>,
     fusion: Fusion,
 ) -> (Vec<Fused>, Option<f32>) {
-    let alone = |hits: &[(PassageId, f32)]| hits.iter().map(|&(id, score)| Fused { id, score }).collect();
+    let alone = |hits: &[(PassageId, f32)]| {
+        hits.iter()
+            .map(|&(id, score)| Fused { id, score })
+            .collect()
+    };
     match (bm25, dense) {
         (None, None) => (Vec::new(), None),
         (Some(bm25), None) => (alone(&bm25.hits.hits), None),
@@ -200,7 +272,12 @@ fn fuse_legs(
     }
 }
 
-fn fuse_both(open: &Open, bm25: &Bm25Leg<'_>, dense: &DenseLeg, fusion: Fusion) -> (Vec<Fused>, Option<f32>) {
+fn fuse_both(
+    open: &Open,
+    bm25: &Bm25Leg<'_>,
+    dense: &DenseLeg,
+    fusion: Fusion,
+) -> (Vec<Fused>, Option<f32>) {
     let ids = |hits: &[(PassageId, f32)]| hits.iter().map(|hit| hit.0).collect::<Vec<_>>();
     let (words, meaning) = (ids(&bm25.hits.hits), ids(&dense.hits.hits));
     let weight = match fusion {
@@ -209,14 +286,29 @@ fn fuse_both(open: &Open, bm25: &Bm25Leg<'_>, dense: &DenseLeg, fusion: Fusion) 
         Fusion::Chosen => choose_weight(bm25, dense),
     };
     let candidates = candidates(open, bm25, dense, &fuse::union(&words, &meaning));
-    (fuse::weighted(&candidates, bm25.moments(), dense.moments(), weight), Some(weight))
+    (
+        fuse::weighted(&candidates, bm25.moments(), dense.moments(), weight),
+        Some(weight),
+    )
 }
 
 /// Both legs' scores of each passage that either found.
-fn candidates(open: &Open, bm25: &Bm25Leg<'_>, dense: &DenseLeg, ids: &[PassageId]) -> Vec<Candidate> {
+fn candidates(
+    open: &Open,
+    bm25: &Bm25Leg<'_>,
+    dense: &DenseLeg,
+    ids: &[PassageId],
+) -> Vec<Candidate> {
     let words = bm25.evaluation.scores(ids);
     let score = |id| dot(open, &dense.vector, id).unwrap_or(dense.hits.mean as f32);
-    ids.iter().zip(words).map(|(&id, bm25)| Candidate { id, bm25, dense: score(id) }).collect()
+    ids.iter()
+        .zip(words)
+        .map(|(&id, bm25)| Candidate {
+            id,
+            bm25,
+            dense: score(id),
+        })
+        .collect()
 }
 
 /// Inner product of the query and the passage's row.
@@ -235,14 +327,20 @@ impl Ranking<'_> {
         let started = Instant::now();
         let shown: Vec<Fused> = self.order.iter().take(limit).copied().collect();
         let matcher = open.index.matcher(&self.query)?;
-        let hits = shown.iter().enumerate().map(|(index, fused)| self.hit(open, &matcher, index + 1, *fused));
+        let hits = shown
+            .iter()
+            .enumerate()
+            .map(|(index, fused)| self.hit(open, &matcher, index + 1, *fused));
         let hits = hits.collect::<Result<Vec<_>, _>>()?;
         self.timings.push(("snippets", milliseconds(started)));
         Ok(SearchResponse {
             hits,
             mode: self.mode,
             dense_search: self.dense.as_ref().map(|_| "exact".to_owned()),
-            encoder: self.dense.as_ref().map(|leg| leg.encoder.identity().clone()),
+            encoder: self
+                .dense
+                .as_ref()
+                .map(|leg| leg.encoder.identity().clone()),
             device: self.dense.as_ref().map(|_| "cpu".to_owned()),
             generation: open.generation.id.0,
             eligible: self.eligible,
@@ -251,14 +349,24 @@ impl Ranking<'_> {
         })
     }
 
-    fn hit(&self, open: &Open, matcher: &Matcher, rank: usize, fused: Fused) -> Result<Hit, EngineError> {
+    fn hit(
+        &self,
+        open: &Open,
+        matcher: &Matcher,
+        rank: usize,
+        fused: Fused,
+    ) -> Result<Hit, EngineError> {
         let stored = open.index.passage(fused.id)?;
         let snippet = self.snippet(matcher, &stored);
         let name = stored.path.rsplit('/').next().unwrap_or_default();
         Ok(Hit {
             rank,
             score: fused.score,
-            title: if stored.title.is_empty() { name.to_owned() } else { stored.title.clone() },
+            title: if stored.title.is_empty() {
+                name.to_owned()
+            } else {
+                stored.title.clone()
+            },
             heading: stored.heading,
             line: stored.start.line,
             end_line: stored.end.line,
@@ -276,17 +384,33 @@ impl Ranking<'_> {
     }
 
     fn explain(&self, open: &Open, id: PassageId) -> Explanation {
-        let rank = |hits: &[(PassageId, f32)]| hits.iter().position(|hit| hit.0 == id).map(|index| index + 1);
+        let rank = |hits: &[(PassageId, f32)]| {
+            hits.iter()
+                .position(|hit| hit.0 == id)
+                .map(|index| index + 1)
+        };
         let bm25 = self.bm25.as_ref().and_then(|leg| {
             let score = leg.evaluation.scores(&[id])[0];
             let standardised = leg.moments().standardise(score);
-            (score > 0.0).then(|| LegScore { score, standardised, rank: rank(&leg.hits.hits) })
+            (score > 0.0).then(|| LegScore {
+                score,
+                standardised,
+                rank: rank(&leg.hits.hits),
+            })
         });
         let dense = self.dense.as_ref().and_then(|leg| {
             let score = dot(open, &leg.vector, id)?;
-            Some(LegScore { score, standardised: leg.moments().standardise(score), rank: rank(&leg.hits.hits) })
+            Some(LegScore {
+                score,
+                standardised: leg.moments().standardise(score),
+                rank: rank(&leg.hits.hits),
+            })
         });
-        Explanation { bm25, dense, dense_weight: self.dense_weight }
+        Explanation {
+            bm25,
+            dense,
+            dense_weight: self.dense_weight,
+        }
     }
 }
 

@@ -43,12 +43,18 @@ impl<'a> Task<'a> {
 
     /// The same task with nobody watching: for a step whose caller reports in larger units.
     pub fn quiet(self) -> Self {
-        Self { progress: &|_| {}, ..self }
+        Self {
+            progress: &|_| {},
+            ..self
+        }
     }
 
     /// The same task without its cancel flag: for saving what was done when the flag was raised.
     pub fn unstoppable(self) -> Self {
-        Self { cancel: &NEVER, ..self }
+        Self {
+            cancel: &NEVER,
+            ..self
+        }
     }
 
     /// Reports `done` of `total` units of `stage`. Cheap enough for every batch, not for every row.

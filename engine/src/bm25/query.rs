@@ -83,7 +83,10 @@ impl ParsedQuery {
             text: word.to_owned(),
             phrase: false,
         };
-        Self { clauses: text.split_whitespace().map(clause).collect(), fuzzy }
+        Self {
+            clauses: text.split_whitespace().map(clause).collect(),
+            fuzzy,
+        }
     }
 
     /// Takes `text` apart. Every text is a query.

@@ -138,7 +138,10 @@ impl Bm25Index {
     /// # Errors
     /// A passage that is not live, or damaged files.
     pub fn path(&self, id: PassageId) -> Result<String, Bm25Error> {
-        let unknown = || Bm25Error::UnknownPassage { path: self.dir.clone(), passage: id };
+        let unknown = || Bm25Error::UnknownPassage {
+            path: self.dir.clone(),
+            passage: id,
+        };
         let address = self.address(id).ok_or_else(unknown)?;
         let segment = &self.segments[address.segment as usize];
         let failed = Bm25Error::index("read", &self.dir);

@@ -66,7 +66,10 @@ impl EvalReport {
     /// The latency that a share of queries, 0 to 1, stay at or under; 0 without queries.
     pub fn latency_ms(&self, share: f64) -> f64 {
         let last = self.latencies_ms.len().saturating_sub(1);
-        self.latencies_ms.get((last as f64 * share).round() as usize).copied().unwrap_or(0.0)
+        self.latencies_ms
+            .get((last as f64 * share).round() as usize)
+            .copied()
+            .unwrap_or(0.0)
     }
 }
 
@@ -85,17 +88,32 @@ pub fn evaluate(request: &EvalRequest, task: Task<'_>) -> Result<EvalReport, Eng
         engine.set_encoder(encoder.clone())?;
     }
     let snapshot = engine.snapshot();
-    let open = snapshot.open.as_ref().ok_or_else(|| EngineError::Inconsistent("the data set is empty".into()))?;
+    let open = snapshot
+        .open
+        .as_ref()
+        .ok_or_else(|| EngineError::Inconsistent("the data set is empty".into()))?;
     let names = names(open)?;
-    let unknown = qrels.unknown_ids(|document| names.contains(document), |query| queries.iter().any(|q| q.id == query));
+    let unknown = qrels.unknown_ids(
+        |document| names.contains(document),
+        |query| queries.iter().any(|q| q.id == query),
+    );
     if unknown.any() {
         warnings.push(unknown.to_string());
     }
-    let judged: Vec<&Query> = queries.iter().filter(|query| qrels.grades(&query.id).is_some()).collect();
+    let judged: Vec<&Query> = queries
+        .iter()
+        .filter(|query| qrels.grades(&query.id).is_some())
+        .collect();
     let (run, mut latencies_ms) = run_queries(open, request, &judged, task)?;
     latencies_ms.sort_by(f64::total_cmp);
     let evaluation = Evaluation::new(&qrels, &run);
-    Ok(EvalReport { run, evaluation, latencies_ms, documents: names.len() as u64, warnings })
+    Ok(EvalReport {
+        run,
+        evaluation,
+        latencies_ms,
+        documents: names.len() as u64,
+        warnings,
+    })
 }
 
 /// One collection for each set and encoder, named by what is in them.
@@ -103,10 +121,24 @@ fn scratch_collection(request: &EvalRequest) -> Result<PathBuf, EngineError> {
     let mut hash = blake3::Hasher::new();
     let corpus = request.beir.join("corpus.jsonl");
     let file = std::fs::File::open(&corpus).map_err(EngineError::io("read", &corpus))?;
-    hash.update_reader(file).map_err(EngineError::io("read", &corpus))?;
-    hash.update(request.encoder.as_ref().map_or("", |encoder| encoder.identity().hash.as_str()).as_bytes());
-    let name = request.beir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(request.scratch.join(format!("{name}-{}", &hash.finalize().to_hex()[..16])))
+    hash.update_reader(file)
+        .map_err(EngineError::io("read", &corpus))?;
+    hash.update(
+        request
+            .encoder
+            .as_ref()
+            .map_or("", |encoder| encoder.identity().hash.as_str())
+            .as_bytes(),
+    );
+    let name = request
+        .beir
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(request
+        .scratch
+        .join(format!("{name}-{}", &hash.finalize().to_hex()[..16])))
 }
 
 /// Brings the scratch collection up to the set; documents it already has are left alone.
@@ -117,7 +149,10 @@ fn index_set(
     task: Task<'_>,
 ) -> Result<Vec<String>, EngineError> {
     let mut report = IndexReport::default();
-    let complete = folder.path().canonicalize().unwrap_or_else(|_| folder.path().to_owned());
+    let complete = folder
+        .path()
+        .canonicalize()
+        .unwrap_or_else(|_| folder.path().to_owned());
     if engine.status()?.roots.contains(&complete) {
         return Ok(Vec::new());
     }
@@ -134,15 +169,27 @@ fn index_set(
     Ok(report.warnings)
 }
 
-fn put(session: &mut Session<'_>, record: Record, report: &mut IndexReport, task: Task<'_>) -> Result<(), EngineError> {
+fn put(
+    session: &mut Session<'_>,
+    record: Record,
+    report: &mut IndexReport,
+    task: Task<'_>,
+) -> Result<(), EngineError> {
     let content_hash = *blake3::hash(record.full_text().as_bytes()).as_bytes();
-    if session.document(&record.id)?.is_some_and(|known| known.content_hash == content_hash) {
+    if session
+        .document(&record.id)?
+        .is_some_and(|known| known.content_hash == content_hash)
+    {
         return Ok(());
     }
     let language = Language::detect(&record.text);
     let size = record.text.len() as u64;
-    let passage =
-        PassageInput { text: record.text, headings: Vec::new(), start: Source::default(), end: Source::default() };
+    let passage = PassageInput {
+        text: record.text,
+        headings: Vec::new(),
+        start: Source::default(),
+        end: Source::default(),
+    };
     let input = DocumentInput {
         path: record.id,
         kind: FileKind::JsonLines,
@@ -158,7 +205,10 @@ fn put(session: &mut Session<'_>, record: Record, report: &mut IndexReport, task
 
 /// The documents of the set, by their ids.
 fn names(open: &Open) -> Result<HashSet<String>, EngineError> {
-    open.live.iter().map(|id| Ok(open.index.path(id)?)).collect()
+    open.live
+        .iter()
+        .map(|id| Ok(open.index.path(id)?))
+        .collect()
 }
 
 fn run_queries(
@@ -190,7 +240,12 @@ fn tag(request: &EvalRequest) -> String {
         Mode::Bm25 => "bm25",
         Mode::Dense => "dense",
     };
-    let encoder = request.encoder.as_ref().map_or("none", |encoder| encoder.identity().name.as_str());
-    format!("askance-{mode}-{}", encoder.replace(char::is_whitespace, "-"))
+    let encoder = request
+        .encoder
+        .as_ref()
+        .map_or("none", |encoder| encoder.identity().name.as_str());
+    format!(
+        "askance-{mode}-{}",
+        encoder.replace(char::is_whitespace, "-")
+    )
 }
-

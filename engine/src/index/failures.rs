@@ -35,5 +35,8 @@ pub(crate) fn read(generation: &Generation) -> Result<Vec<FileFailure>, EngineEr
 
 fn parse(line: &str) -> Option<FileFailure> {
     let value: serde_json::Value = serde_json::from_str(line).ok()?;
-    Some(FileFailure { path: Path::new(value["path"].as_str()?).to_owned(), reason: value["reason"].as_str()?.to_owned() })
+    Some(FileFailure {
+        path: Path::new(value["path"].as_str()?).to_owned(),
+        reason: value["reason"].as_str()?.to_owned(),
+    })
 }

@@ -64,9 +64,16 @@ pub(crate) fn run(
 }
 
 /// Takes a file, or everything below a folder, out of the collection.
-pub(crate) fn remove(session: &mut Session<'_>, path: &Path, report: &mut RemoveReport) -> Result<(), EngineError> {
+pub(crate) fn remove(
+    session: &mut Session<'_>,
+    path: &Path,
+    report: &mut RemoveReport,
+) -> Result<(), EngineError> {
     // A file that is gone cannot be resolved; its name as typed is all there is.
-    let path = path.canonicalize().or_else(|_| std::path::absolute(path)).map_err(EngineError::io("find", path))?;
+    let path = path
+        .canonicalize()
+        .or_else(|_| std::path::absolute(path))
+        .map_err(EngineError::io("find", path))?;
     let mut below = Vec::new();
     session.each_path_below(&path, |found| below.push(found.to_owned()))?;
     let was_root = session.remove_root(&plan::path_text(&path));
@@ -84,7 +91,10 @@ pub(crate) fn remove(session: &mut Session<'_>, path: &Path, report: &mut Remove
 
 /// Documents by file name extension, most first.
 pub(crate) fn extensions(manifest: &Manifest) -> Vec<(String, u64)> {
-    let mut counts: Vec<_> = tally::Tally::read(manifest).extensions.into_iter().collect();
+    let mut counts: Vec<_> = tally::Tally::read(manifest)
+        .extensions
+        .into_iter()
+        .collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     counts
 }
@@ -150,7 +160,11 @@ fn write_one(
     report: &mut IndexReport,
     task: Task<'_>,
 ) -> Result<(), EngineError> {
-    let Prepared { candidate, outcome, bytes } = one;
+    let Prepared {
+        candidate,
+        outcome,
+        bytes,
+    } = one;
     report.bytes += bytes;
     match outcome {
         Outcome::Same => {
@@ -161,7 +175,9 @@ fn write_one(
             let moved = plan.moved_from(session, &input)?;
             count_document(report, &candidate, moved);
             let name = &input.path;
-            report.warnings.extend(warnings.into_iter().map(|w| format!("{name}: {w}")));
+            report
+                .warnings
+                .extend(warnings.into_iter().map(|w| format!("{name}: {w}")));
             session.put(*input, report, task)?;
         }
         Outcome::NotText => {
@@ -170,7 +186,10 @@ fn write_one(
         }
         Outcome::Failed(reason) => {
             session.fail(&candidate.file, &reason)?;
-            report.failed.push(FileFailure { path: candidate.file.path.clone(), reason });
+            report.failed.push(FileFailure {
+                path: candidate.file.path.clone(),
+                reason,
+            });
         }
     }
     Ok(())
@@ -185,7 +204,11 @@ fn count_document(report: &mut IndexReport, candidate: &Candidate, moved: bool) 
 }
 
 /// Removes the documents whose files are gone. Files below a folder that could not be read are kept.
-fn remove_missing(session: &mut Session<'_>, plan: &Plan, report: &mut IndexReport) -> Result<(), EngineError> {
+fn remove_missing(
+    session: &mut Session<'_>,
+    plan: &Plan,
+    report: &mut IndexReport,
+) -> Result<(), EngineError> {
     for path in &plan.missing {
         session.remove(path)?;
     }
@@ -202,7 +225,13 @@ fn batches(candidates: &[Candidate]) -> impl Iterator<Item = &[Candidate]> {
             bytes += c.file.size;
             bytes <= BYTES_PER_BATCH
         };
-        let count = rest.iter().take(FILES_PER_BATCH).take_while(fits).count().max(1).min(rest.len());
+        let count = rest
+            .iter()
+            .take(FILES_PER_BATCH)
+            .take_while(fits)
+            .count()
+            .max(1)
+            .min(rest.len());
         let (batch, tail) = rest.split_at(count);
         rest = tail;
         (!batch.is_empty()).then_some(batch)
@@ -213,5 +242,9 @@ fn batches(candidates: &[Candidate]) -> impl Iterator<Item = &[Candidate]> {
 pub(crate) fn budget_for(max_tokens: usize) -> SplitBudget {
     let whole = max_tokens.clamp(16, 256);
     let context = whole / 8;
-    SplitBudget { max_tokens: whole - context, overlap_tokens: whole / 10, min_tokens: whole / 8 }
+    SplitBudget {
+        max_tokens: whole - context,
+        overlap_tokens: whole / 10,
+        min_tokens: whole / 8,
+    }
 }

@@ -48,7 +48,10 @@ pub(crate) fn plan(
     })?;
     let missing = missing(session, roots, &found, report)?;
     let candidates = candidates(session, found, report)?;
-    Ok(Plan { candidates, missing })
+    Ok(Plan {
+        candidates,
+        missing,
+    })
 }
 
 fn candidates(
@@ -63,7 +66,11 @@ fn candidates(
             && (failure.size, failure.mtime_ns) == (file.size, file.mtime_ns)
             && failure.extractor_version == EXTRACTOR_VERSION
         {
-            if failure.reason.is_empty() { report.skipped += 1 } else { report.still_failing += 1 }
+            if failure.reason.is_empty() {
+                report.skipped += 1
+            } else {
+                report.still_failing += 1
+            }
             continue;
         }
         match session.document(&path)? {
@@ -76,7 +83,10 @@ fn candidates(
 
 fn unchanged(known: &DocumentRecord, file: &FoundFile) -> bool {
     let same = (known.size, known.mtime_ns) == (file.size, file.mtime_ns);
-    same && known.mtime_ns.abs_diff(known.indexed_at.saturating_mul(1_000_000_000)) > RACY_NS as u64
+    same && known
+        .mtime_ns
+        .abs_diff(known.indexed_at.saturating_mul(1_000_000_000))
+        > RACY_NS as u64
 }
 
 /// Records below the roots that the walk did not meet. What lies below a folder that could not be read is not missing.
@@ -104,9 +114,15 @@ fn missing(
 
 impl Plan {
     /// Whether the same content was until now under a path that is gone.
-    pub(crate) fn moved_from(&self, session: &Session<'_>, input: &DocumentInput) -> Result<bool, EngineError> {
+    pub(crate) fn moved_from(
+        &self,
+        session: &Session<'_>,
+        input: &DocumentInput,
+    ) -> Result<bool, EngineError> {
         let twins = session.paths_with_content(&input.content_hash)?;
-        Ok(twins.iter().any(|twin| *twin != input.path && self.missing.binary_search(twin).is_ok()))
+        Ok(twins
+            .iter()
+            .any(|twin| *twin != input.path && self.missing.binary_search(twin).is_ok()))
     }
 }
 

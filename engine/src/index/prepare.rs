@@ -25,7 +25,10 @@ pub(crate) enum Outcome {
     /// The content is what the record says; only the stamp differs.
     Same,
     /// New text.
-    Document { input: Box<DocumentInput>, warnings: Vec<String> },
+    Document {
+        input: Box<DocumentInput>,
+        warnings: Vec<String>,
+    },
     /// Nothing to read in it.
     NotText,
     /// It could not be read; one sentence.
@@ -41,9 +44,16 @@ pub(crate) fn prepare(
 ) -> Prepared {
     let (outcome, bytes) = match read_file(&candidate.file.path, options.max_file_bytes) {
         Err(error) => (outcome_of(error), 0),
-        Ok(content) => (look_into(candidate, &content, options, budget, count), content.len() as u64),
+        Ok(content) => (
+            look_into(candidate, &content, options, budget, count),
+            content.len() as u64,
+        ),
     };
-    Prepared { candidate: candidate.clone(), outcome, bytes }
+    Prepared {
+        candidate: candidate.clone(),
+        outcome,
+        bytes,
+    }
 }
 
 fn outcome_of(error: ExtractError) -> Outcome {
@@ -61,15 +71,25 @@ fn look_into(
     count: &TokenCounter,
 ) -> Outcome {
     let hash = *blake3::hash(content).as_bytes();
-    if candidate.known.as_ref().is_some_and(|known| known.content_hash == hash) {
+    if candidate
+        .known
+        .as_ref()
+        .is_some_and(|known| known.content_hash == hash)
+    {
         return Outcome::Same;
     }
-    let options = ExtractOptions { pdf: PdfWorker::new(options.pdf_worker.clone()), ..ExtractOptions::default() };
+    let options = ExtractOptions {
+        pdf: PdfWorker::new(options.pdf_worker.clone()),
+        ..ExtractOptions::default()
+    };
     match extract(&candidate.file.path, content, &options) {
         Err(error) => outcome_of(error),
         Ok(extracted) => {
             let input = document(candidate, hash, &extracted, budget, count);
-            Outcome::Document { input: Box::new(input), warnings: extracted.warnings }
+            Outcome::Document {
+                input: Box::new(input),
+                warnings: extracted.warnings,
+            }
         }
     }
 }

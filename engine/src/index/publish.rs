@@ -29,8 +29,11 @@ impl<'l> Session<'l> {
         task: Task<'_>,
     ) -> Result<(), EngineError> {
         self.dirty = true;
-        self.vectors = encoder.map(|encoder| Vectors::new(stamp_of(encoder.identity()), Some(encoder), None));
-        let Some(base) = &self.base else { return Ok(()) };
+        self.vectors =
+            encoder.map(|encoder| Vectors::new(stamp_of(encoder.identity()), Some(encoder), None));
+        let Some(base) = &self.base else {
+            return Ok(());
+        };
         if self.vectors.is_none() {
             return Ok(());
         }
@@ -50,7 +53,11 @@ impl<'l> Session<'l> {
         self.flush_vectors(report, task)
     }
 
-    pub(super) fn flush_vectors(&mut self, report: &mut IndexReport, task: Task<'_>) -> Result<(), EngineError> {
+    pub(super) fn flush_vectors(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
         let builder = Self::builder(&mut self.builder, self.lock)?;
         let file = builder.dir().join(builder.segment_name());
         match &mut self.vectors {
@@ -70,7 +77,11 @@ impl<'l> Session<'l> {
     }
 
     /// Makes everything so far the current generation; does nothing if nothing changed.
-    pub(crate) fn publish(&mut self, report: &mut IndexReport, task: Task<'_>) -> Result<(), EngineError> {
+    pub(crate) fn publish(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
         if self.dirty {
             self.flush_vectors(report, task)?;
             self.publish_now(task)?;
@@ -87,10 +98,16 @@ impl<'l> Session<'l> {
         manifest.bm25 = format!("generation {}", builder.id().0);
         self.bm25.commit(&manifest.bm25)?;
         for name in self.bm25.files()? {
-            builder.link(&self.lock.collection().bm25_dir().join(&name), Path::new("bm25").join(&name))?;
+            builder.link(
+                &self.lock.collection().bm25_dir().join(&name),
+                Path::new("bm25").join(&name),
+            )?;
         }
         self.finish_matrix(&builder, &mut manifest, task)?;
-        builder.write(super::failures::FILE, &super::failures::to_bytes(&self.store)?)?;
+        builder.write(
+            super::failures::FILE,
+            &super::failures::to_bytes(&self.store)?,
+        )?;
         self.describe(&mut manifest)?;
         self.store.commit(builder.id())?;
         self.base = Some(builder.publish(manifest)?);
@@ -112,9 +129,16 @@ impl<'l> Session<'l> {
         manifest: &mut Manifest,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
-        let Some(vectors) = &mut self.vectors else { return Ok(()) };
+        let Some(vectors) = &mut self.vectors else {
+            return Ok(());
+        };
         manifest.encoder = Some(vectors.stamp.clone());
-        let mut segments: Vec<Arc<MatrixSegment>> = vectors.base.iter().flat_map(Matrix::segments).cloned().collect();
+        let mut segments: Vec<Arc<MatrixSegment>> = vectors
+            .base
+            .iter()
+            .flat_map(Matrix::segments)
+            .cloned()
+            .collect();
         if let Some((fresh, _)) = vectors.finish_segment()? {
             segments.push(Arc::new(MatrixSegment::open(&fresh)?));
         }
@@ -147,26 +171,48 @@ fn merged(
     if index.live().is_empty() {
         return Ok(Vec::new());
     }
-    let path = builder.dir().join(format!("merged-{}", builder.segment_name()));
+    let path = builder
+        .dir()
+        .join(format!("merged-{}", builder.segment_name()));
     merge(segments, &|id| index.live().contains(id.0), &path, task)?;
     Ok(vec![Arc::new(MatrixSegment::open(&path)?)])
 }
 
 /// Makes `segment` part of the generation: linked unless it was written there.
-fn place(builder: &GenerationBuilder<'_>, manifest: &mut Manifest, segment: &MatrixSegment) -> Result<(), EngineError> {
-    let (Some(first), Some(last)) = (segment.first(), segment.last()) else { return Ok(()) };
-    let name = segment.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+fn place(
+    builder: &GenerationBuilder<'_>,
+    manifest: &mut Manifest,
+    segment: &MatrixSegment,
+) -> Result<(), EngineError> {
+    let (Some(first), Some(last)) = (segment.first(), segment.last()) else {
+        return Ok(());
+    };
+    let name = segment
+        .path()
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     if segment.path().parent() != Some(builder.dir()) {
         builder.link(segment.path(), &name)?;
     }
     let rows = segment.len() as u64;
     manifest.rows += rows;
-    manifest.matrices.push(MatrixEntry { file: name, rows, first, last });
+    manifest.matrices.push(MatrixEntry {
+        file: name,
+        rows,
+        first,
+        last,
+    });
     Ok(())
 }
 
 fn seen_by_encoder(stored: &StoredPassage) -> String {
     let title = (!stored.title.is_empty()).then_some(stored.title.as_str());
-    let headings: Vec<String> = stored.heading.split(HEADING_SEPARATOR).map(str::to_owned).collect();
+    let headings: Vec<String> = stored
+        .heading
+        .split(HEADING_SEPARATOR)
+        .map(str::to_owned)
+        .collect();
     encoder_text(title, &headings, &stored.text)
 }

@@ -32,7 +32,10 @@ pub(crate) fn open_store(
         Err(error) => error.to_string(),
     };
     if let Some(base) = base {
-        report.warnings.push(format!("records rebuilt from generation {}: {reason}", base.id.0));
+        report.warnings.push(format!(
+            "records rebuilt from generation {}: {reason}",
+            base.id.0
+        ));
     }
     rebuild(&dir, base)
 }
@@ -54,7 +57,8 @@ pub(crate) fn rebuild(dir: &Path, base: Option<&Generation>) -> Result<DocumentS
 }
 
 fn restore(store: &DocumentStore, base: &Generation, bytes: &[u8]) -> Result<(), EngineError> {
-    let record = DocumentRecord::from_bytes(bytes).map_err(|error| damaged(base, &error.to_string()))?;
+    let record =
+        DocumentRecord::from_bytes(bytes).map_err(|error| damaged(base, &error.to_string()))?;
     Ok(store.put_document(&record)?)
 }
 
@@ -72,11 +76,11 @@ pub(crate) fn restore_bm25(dir: &Path, base: Option<&Generation>) -> Result<(), 
         let entry = entry.map_err(EngineError::io("read", &published))?;
         // tantivy replaces these two by rename, yet a copy keeps the published ones out of its reach for good.
         if entry.file_name().to_string_lossy().ends_with(".json") {
-            fs::copy(entry.path(), dir.join(entry.file_name())).map_err(EngineError::io("copy", entry.path()))?;
+            fs::copy(entry.path(), dir.join(entry.file_name()))
+                .map_err(EngineError::io("copy", entry.path()))?;
         } else {
             disk::link_or_copy(&entry.path(), &dir.join(entry.file_name()))?;
         }
     }
     Ok(())
 }
-

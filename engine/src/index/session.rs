@@ -19,9 +19,9 @@ use crate::bm25::{Bm25Writer, Language, PassageDocument};
 use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
 use crate::ingest::context::{default_count, encoder_text};
+use crate::ingest::extract::EXTRACTOR_VERSION;
 use crate::ingest::split::SplitBudget;
 use crate::ingest::walk::FoundFile;
-use crate::ingest::extract::EXTRACTOR_VERSION;
 use crate::ingest::{FileKind, Source};
 use crate::report::IndexReport;
 
@@ -79,20 +79,40 @@ impl<'l> Session<'l> {
     }
 
     /// The same without any vectors, for [`Session::switch_encoder`].
-    pub(crate) fn open_for_switch(lock: &'l WriterLock, report: &mut IndexReport) -> Result<Self, EngineError> {
+    pub(crate) fn open_for_switch(
+        lock: &'l WriterLock,
+        report: &mut IndexReport,
+    ) -> Result<Self, EngineError> {
         lock.sweep();
         let collection = lock.collection();
         let base = collection.current()?;
         let bm25 = open_bm25(&collection.bm25_dir(), base.as_ref())?;
         let store = recover::open_store(collection, base.as_ref(), report)?;
-        let tally = base.as_ref().map_or_else(Tally::default, |base| Tally::read(&base.manifest));
-        let roots = base.as_ref().map_or_else(Vec::new, |base| base.manifest.roots.clone());
-        Ok(Self { lock, store, bm25, base, vectors: None, builder: None, tally, roots, dirty: false })
+        let tally = base
+            .as_ref()
+            .map_or_else(Tally::default, |base| Tally::read(&base.manifest));
+        let roots = base
+            .as_ref()
+            .map_or_else(Vec::new, |base| base.manifest.roots.clone());
+        Ok(Self {
+            lock,
+            store,
+            bm25,
+            base,
+            vectors: None,
+            builder: None,
+            tally,
+            roots,
+            dirty: false,
+        })
     }
 
     /// A session that starts from nothing, whatever was published: for reading everything again. Passage ids go on
     /// where they were, since ids are never reused.
-    pub(crate) fn open_empty(lock: &'l WriterLock, encoder: Option<Arc<dyn Encoder>>) -> Result<Self, EngineError> {
+    pub(crate) fn open_empty(
+        lock: &'l WriterLock,
+        encoder: Option<Arc<dyn Encoder>>,
+    ) -> Result<Self, EngineError> {
         let collection = lock.collection();
         let base = collection.current()?;
         recover::restore_bm25(&collection.bm25_dir(), None)?;
@@ -103,7 +123,17 @@ impl<'l> Session<'l> {
         }
         let vectors = open_vectors(encoder, None)?;
         let (tally, roots) = (Tally::default(), Vec::new());
-        Ok(Self { lock, store, bm25, base: None, vectors, builder: None, tally, roots, dirty: true })
+        Ok(Self {
+            lock,
+            store,
+            bm25,
+            base: None,
+            vectors,
+            builder: None,
+            tally,
+            roots,
+            dirty: true,
+        })
     }
 
     /// The collection's own folder, never indexed.
@@ -113,12 +143,20 @@ impl<'l> Session<'l> {
 
     /// Room for a passage, by the encoder in use.
     pub(crate) fn split_budget(&self) -> SplitBudget {
-        super::budget_for(self.vectors.as_ref().map_or(256, |vectors| vectors.stamp.max_tokens))
+        super::budget_for(
+            self.vectors
+                .as_ref()
+                .map_or(256, |vectors| vectors.stamp.max_tokens),
+        )
     }
 
     /// How tokens are counted, by the encoder in use.
     pub(crate) fn token_counter(&self) -> Arc<TokenCounter> {
-        match self.vectors.as_ref().and_then(|vectors| vectors.encoder.clone()) {
+        match self
+            .vectors
+            .as_ref()
+            .and_then(|vectors| vectors.encoder.clone())
+        {
             Some(encoder) => Arc::new(move |text| encoder.count_tokens(text)),
             None => Arc::new(default_count),
         }
@@ -126,7 +164,9 @@ impl<'l> Session<'l> {
 
     /// Fails if new passages would need vectors that nobody here can make.
     pub(crate) fn check_encoder(&self) -> Result<(), EngineError> {
-        self.vectors.as_ref().map_or(Ok(()), |vectors| vectors.encoder().map(|_| ()))
+        self.vectors
+            .as_ref()
+            .map_or(Ok(()), |vectors| vectors.encoder().map(|_| ()))
     }
 
     pub(crate) fn document(&self, path: &str) -> Result<Option<DocumentRecord>, EngineError> {
@@ -143,12 +183,19 @@ impl<'l> Session<'l> {
     }
 
     /// Calls `on_path` with every document that is `root` or lies below it.
-    pub(crate) fn each_path_below(&self, root: &Path, mut on_path: impl FnMut(&str)) -> Result<(), EngineError> {
+    pub(crate) fn each_path_below(
+        &self,
+        root: &Path,
+        mut on_path: impl FnMut(&str),
+    ) -> Result<(), EngineError> {
         let text = path_text(root);
         let prefix = text.trim_end_matches('/');
         for record in self.store.documents_under(prefix) {
             let path = record?.path;
-            if path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            if path
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            {
                 on_path(&path);
             }
         }
@@ -168,7 +215,11 @@ impl<'l> Session<'l> {
             Some(old) => self.forget(old)?,
             None => self.store.allocate_documents(1)?,
         };
-        let record = record_of(&input, id, records.iter().map(|(record, _)| *record).collect());
+        let record = record_of(
+            &input,
+            id,
+            records.iter().map(|(record, _)| *record).collect(),
+        );
         self.add_passages(&input, &record, &records)?;
         self.store.put_document(&record)?;
         self.store.remove_failure(&input.path)?;
@@ -183,13 +234,20 @@ impl<'l> Session<'l> {
 
     /// New ids for the passages, each with a published passage of the same text if there is one. Looked up before the
     /// old record goes, so that a changed file finds its own unchanged passages.
-    fn claim_passages(&self, input: &DocumentInput) -> Result<Vec<(PassageRecord, Option<PassageId>)>, EngineError> {
+    fn claim_passages(
+        &self,
+        input: &DocumentInput,
+    ) -> Result<Vec<(PassageRecord, Option<PassageId>)>, EngineError> {
         let count = u32::try_from(input.passages.len()).map_err(|_| too_many(&input.path))?;
         let first = self.store.allocate_passages(count)?;
         let mut claimed = Vec::with_capacity(input.passages.len());
         for (index, passage) in (0..count).zip(&input.passages) {
             let hash = text_hash(&seen_by_encoder(&input.title, passage));
-            let record = PassageRecord { id: PassageId(first.0 + index), hash, bytes: byte_count(&passage.text) };
+            let record = PassageRecord {
+                id: PassageId(first.0 + index),
+                hash,
+                bytes: byte_count(&passage.text),
+            };
             claimed.push((record, self.store.find_passage(&hash)?));
         }
         Ok(claimed)
@@ -217,7 +275,12 @@ impl<'l> Session<'l> {
                 record: (index == 0).then_some(&bytes[..]),
             })?;
             if let Some(vectors) = &mut self.vectors {
-                vectors.push(claim.id, seen_by_encoder(&input.title, passage), claim.hash, *twin);
+                vectors.push(
+                    claim.id,
+                    seen_by_encoder(&input.title, passage),
+                    claim.hash,
+                    *twin,
+                );
             }
         }
         Ok(())
@@ -262,7 +325,13 @@ impl<'l> Session<'l> {
     /// Remembers why the file could not be read. What was indexed of it earlier stays searchable.
     pub(crate) fn fail(&mut self, file: &FoundFile, reason: &str) -> Result<(), EngineError> {
         let (size, mtime_ns, reason) = (file.size, file.mtime_ns, reason.to_owned());
-        let record = FailureRecord { size, mtime_ns, reason, extractor_version: EXTRACTOR_VERSION, at: now() };
+        let record = FailureRecord {
+            size,
+            mtime_ns,
+            reason,
+            extractor_version: EXTRACTOR_VERSION,
+            at: now(),
+        };
         self.store.put_failure(&path_text(&file.path), &record)?;
         self.dirty = true;
         Ok(())
@@ -316,7 +385,9 @@ fn open_vectors(
             stamp
         }
         (Some(encoder), None) if base.is_some_and(|base| base.manifest.live > 0) => {
-            return Err(EngineError::EncoderIsNew { name: encoder.identity().name.clone() });
+            return Err(EngineError::EncoderIsNew {
+                name: encoder.identity().name.clone(),
+            });
         }
         (Some(encoder), None) => stamp_of(encoder.identity()),
     };
@@ -336,7 +407,10 @@ pub(super) fn stamp_of(identity: &EncoderIdentity) -> EncoderStamp {
 }
 
 /// Refuses an encoder other than the one the collection's vectors were made with.
-pub(crate) fn check_identity(stamp: &EncoderStamp, found: &EncoderIdentity) -> Result<(), EngineError> {
+pub(crate) fn check_identity(
+    stamp: &EncoderStamp,
+    found: &EncoderIdentity,
+) -> Result<(), EngineError> {
     if stamp.hash == found.hash {
         return Ok(());
     }
@@ -355,7 +429,11 @@ pub(crate) fn identity_of(stamp: &EncoderStamp) -> EncoderIdentity {
     }
 }
 
-fn record_of(input: &DocumentInput, id: DocumentId, passages: Vec<PassageRecord>) -> DocumentRecord {
+fn record_of(
+    input: &DocumentInput,
+    id: DocumentId,
+    passages: Vec<PassageRecord>,
+) -> DocumentRecord {
     DocumentRecord {
         id,
         path: input.path.clone(),
@@ -371,7 +449,11 @@ fn record_of(input: &DocumentInput, id: DocumentId, passages: Vec<PassageRecord>
 }
 
 fn seen_by_encoder(title: &str, passage: &PassageInput) -> String {
-    encoder_text((!title.is_empty()).then_some(title), &passage.headings, &passage.text)
+    encoder_text(
+        (!title.is_empty()).then_some(title),
+        &passage.headings,
+        &passage.text,
+    )
 }
 
 fn byte_count(text: &str) -> u32 {
@@ -379,7 +461,9 @@ fn byte_count(text: &str) -> u32 {
 }
 
 fn too_many(path: &str) -> StorageError {
-    StorageError::Invalid(format!("{path} has more passages than a collection can name"))
+    StorageError::Invalid(format!(
+        "{path} has more passages than a collection can name"
+    ))
 }
 
 /// Seconds since 1970.

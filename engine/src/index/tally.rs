@@ -22,7 +22,11 @@ pub(crate) struct Tally {
 impl Tally {
     /// The counts a manifest holds.
     pub(crate) fn read(manifest: &Manifest) -> Self {
-        let extensions = manifest.settings.get(EXTENSIONS).cloned().unwrap_or_default();
+        let extensions = manifest
+            .settings
+            .get(EXTENSIONS)
+            .cloned()
+            .unwrap_or_default();
         Self {
             documents: manifest.documents,
             passages: manifest.live,
@@ -36,7 +40,9 @@ impl Tally {
         manifest.documents = self.documents;
         manifest.live = self.passages;
         manifest.text_bytes = self.text_bytes;
-        manifest.settings.insert(EXTENSIONS.to_owned(), serde_json::json!(self.extensions));
+        manifest
+            .settings
+            .insert(EXTENSIONS.to_owned(), serde_json::json!(self.extensions));
     }
 
     /// A document came.
@@ -60,7 +66,11 @@ impl Tally {
 }
 
 fn text_bytes(record: &DocumentRecord) -> u64 {
-    record.passages.iter().map(|passage| u64::from(passage.bytes)).sum()
+    record
+        .passages
+        .iter()
+        .map(|passage| u64::from(passage.bytes))
+        .sum()
 }
 
 fn extension(record: &DocumentRecord) -> String {

@@ -49,15 +49,37 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
-    pub(crate) fn new(stamp: EncoderStamp, encoder: Option<Arc<dyn Encoder>>, base: Option<Matrix>) -> Self {
-        Self { stamp, encoder, base, segment: None, pending: Vec::new(), pending_bytes: 0 }
+    pub(crate) fn new(
+        stamp: EncoderStamp,
+        encoder: Option<Arc<dyn Encoder>>,
+        base: Option<Matrix>,
+    ) -> Self {
+        Self {
+            stamp,
+            encoder,
+            base,
+            segment: None,
+            pending: Vec::new(),
+            pending_bytes: 0,
+        }
     }
 
     /// Takes the next passage; `twin` is a published passage with the same text.
-    pub(crate) fn push(&mut self, id: PassageId, text: String, hash: TextHash, twin: Option<PassageId>) {
+    pub(crate) fn push(
+        &mut self,
+        id: PassageId,
+        text: String,
+        hash: TextHash,
+        twin: Option<PassageId>,
+    ) {
         let reused = twin.and_then(|twin| self.base.as_ref()?.get(twin));
         self.pending_bytes += text.len();
-        self.pending.push(Pending { id, text, hash, reused });
+        self.pending.push(Pending {
+            id,
+            text,
+            hash,
+            reused,
+        });
     }
 
     /// Whether enough text waits for [`Vectors::flush`] to be worth it.
@@ -66,7 +88,12 @@ impl Vectors {
     }
 
     /// Encodes what waits and writes the rows to the segment file `file`.
-    pub(crate) fn flush(&mut self, file: &Path, report: &mut IndexReport, task: Task<'_>) -> Result<(), EngineError> {
+    pub(crate) fn flush(
+        &mut self,
+        file: &Path,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
         let fresh = self.encode_fresh(task)?;
         for pending in self.pending.drain(..) {
             let row = match (&pending.reused, fresh.get(&pending.hash)) {
@@ -82,7 +109,10 @@ impl Vectors {
             };
             let (_, writer) = match &mut self.segment {
                 Some(open) => open,
-                none => none.insert((file.to_owned(), MatrixWriter::create(file, row.len(), Dtype::F16)?)),
+                none => none.insert((
+                    file.to_owned(),
+                    MatrixWriter::create(file, row.len(), Dtype::F16)?,
+                )),
             };
             writer.push(pending.id, row)?;
         }
@@ -92,24 +122,36 @@ impl Vectors {
 
     /// The encoder, where new vectors are needed.
     pub(crate) fn encoder(&self) -> Result<&Arc<dyn Encoder>, EngineError> {
-        self.encoder.as_ref().ok_or_else(|| EngineError::EncoderNeeded { name: self.stamp.name.clone() })
+        self.encoder
+            .as_ref()
+            .ok_or_else(|| EngineError::EncoderNeeded {
+                name: self.stamp.name.clone(),
+            })
     }
 
     /// Encodes each distinct text that waits and has no vector yet.
     fn encode_fresh(&self, task: Task<'_>) -> Result<BTreeMap<TextHash, Vec<f32>>, EngineError> {
         let waiting = self.pending.iter().filter(|p| p.reused.is_none());
-        let distinct: BTreeMap<TextHash, &str> = waiting.map(|p| (p.hash, p.text.as_str())).collect();
+        let distinct: BTreeMap<TextHash, &str> =
+            waiting.map(|p| (p.hash, p.text.as_str())).collect();
         let (hashes, texts): (Vec<_>, Vec<_>) = distinct.into_iter().unzip();
         if texts.is_empty() {
             return Ok(BTreeMap::new());
         }
         // The rows are reported by the file they come from; the encoder's own counting would only alternate with it.
-        let rows = self.encoder()?.encode(&texts, Role::Passage, task.quiet())?;
-        Ok(hashes.into_iter().zip(rows.rows().map(<[f32]>::to_vec)).collect())
+        let rows = self
+            .encoder()?
+            .encode(&texts, Role::Passage, task.quiet())?;
+        Ok(hashes
+            .into_iter()
+            .zip(rows.rows().map(<[f32]>::to_vec))
+            .collect())
     }
 
     /// Ends the segment: its file and what it holds, if any row was written.
-    pub(crate) fn finish_segment(&mut self) -> Result<Option<(PathBuf, SegmentSummary)>, EngineError> {
+    pub(crate) fn finish_segment(
+        &mut self,
+    ) -> Result<Option<(PathBuf, SegmentSummary)>, EngineError> {
         let Some((path, writer)) = self.segment.take() else {
             return Ok(None);
         };
