@@ -27,6 +27,7 @@ pub mod generation;
 
 pub use error::StorageError;
 pub use ids::{DocumentId, GenerationId, PassageId};
+pub use mapped::Mapped;
 pub use set::PassageSet;
 pub use task::{Cancelled, Progress, Task};
 

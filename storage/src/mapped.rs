@@ -9,17 +9,21 @@ use memmap2::Mmap;
 
 use crate::StorageError;
 
-/// A published file, mapped read-only.
+/// A finished file, mapped read-only.
 #[derive(Debug)]
-pub(crate) struct Mapped {
+pub struct Mapped {
     path: PathBuf,
     /// `None` for an empty file, which not every system can map.
     map: Option<Mmap>,
 }
 
 impl Mapped {
-    /// Maps the whole of `path`, which must be a file of a published generation.
-    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
+    /// Maps the whole of `path`, which must be finished: a file of a published generation, or the weights of a model
+    /// folder that nobody writes to while the map lives.
+    ///
+    /// # Errors
+    /// The file cannot be opened or mapped.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
         let file = File::open(path).map_err(StorageError::io("open", path))?;
         let length = file
             .metadata()
@@ -32,19 +36,21 @@ impl Mapped {
             // only after their writer finished them; from then on they are never written, truncated
             // or edited in place, only linked and unlinked, and unlinking leaves a mapped file's
             // pages alone. A collection folder is private to its owner (0700), so that nobody else
-            // edits them either.
+            // edits them either. Weights of a model are under the same rule by the contract of this
+            // function: tools replace them, they do not edit them in place.
             Some(unsafe { Mmap::map(&file) }.map_err(StorageError::io("map", path))?)
         };
         let path = path.to_path_buf();
         Ok(Self { path, map })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The file.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The file's bytes; the start lies on a page boundary.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         self.map.as_deref().unwrap_or_default()
     }
 }

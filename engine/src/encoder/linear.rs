@@ -115,8 +115,8 @@ impl Linear {
         for name in names {
             let weight = weights.tensor(&format!("{name}.weight"), &shape)?;
             let bias = weights.tensor(&format!("{name}.bias"), &shape[..1])?;
-            plain.weight.extend(weight.to_f32());
-            plain.bias.extend(bias.to_f32());
+            weight.append_to(&mut plain.weight);
+            bias.append_to(&mut plain.bias);
         }
         Ok(Self::in_precision(plain, precision))
     }

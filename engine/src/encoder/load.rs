@@ -30,7 +30,8 @@ pub struct LoadOptions {
 }
 
 /// Opens the encoder in `dir`: BERT, RoBERTa, XLM-RoBERTa or DistilBERT in Hugging Face layout, with or without the
-/// files of sentence-transformers; or a static one in model2vec's or sentence-transformers' layout.
+/// files of sentence-transformers; or a static one in model2vec's or sentence-transformers' layout. Weights are
+/// memory-mapped: replace the folder as a whole, do not edit its files while the encoder lives.
 ///
 /// # Errors
 /// A file that is missing or broken, sizes that contradict each other, NaN or infinity among the weights, or

@@ -14,9 +14,10 @@ use super::linear::Precision;
 use super::load::{LoadOptions, load_cpu};
 use super::{EncodeError, Encoder, ModelError, Role};
 
-/// Smallest cosine to f32 that a probe text may have in a precision that is chosen. On MiniLM, nDCG@10 moves by less
-/// than .002 within it.
-pub const COSINE_BOUND: f32 = 0.98;
+/// Smallest cosine to f32 that a probe text may have in a precision that is chosen. Int8 takes MiniLM's probe texts
+/// down to .998 and its nDCG@10 on NFCorpus from .3167 to .3144, more than the .002 that a default may cost, so the
+/// bound lies above that.
+pub const COSINE_BOUND: f32 = 0.999;
 
 /// How one precision did on the probe texts.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -4,16 +4,17 @@
 //! Every tensor that is handed out is remembered, so that [`Weights::digest`] covers exactly the numbers in use.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors};
 use serde::Deserialize;
+use storage::{Mapped, StorageError};
 
 use super::config::json;
-use super::error::{ModelError, read};
+use super::error::ModelError;
 
 /// Bytes hashed and checked as one piece of work; small enough to stay in the cache between the two.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -30,8 +31,7 @@ const PREFIXES: [&str; 6] = [
 
 /// One safetensors file, its header parsed and validated: offsets lie inside the file and do not overlap.
 struct WeightFile {
-    path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Mapped,
     /// Where tensor data begins.
     data: usize,
     metadata: Metadata,
@@ -108,7 +108,7 @@ impl Weights {
 
     /// The first file, for errors about the folder as a whole.
     pub(crate) fn path(&self) -> &Path {
-        self.files.first().map_or(Path::new(""), |f| &f.path)
+        self.files.first().map_or(Path::new(""), |f| f.bytes.path())
     }
 
     /// Whether the folder holds `name`.
@@ -179,7 +179,8 @@ impl Weights {
             .metadata
             .info(&stored)
             .expect("lookup returns names the metadata holds");
-        let bytes = &file.bytes[file.data + info.data_offsets.0..file.data + info.data_offsets.1];
+        let bytes =
+            &file.bytes.bytes()[file.data + info.data_offsets.0..file.data + info.data_offsets.1];
         let values: Option<Vec<u32>> = match info.dtype {
             Dtype::I64 | Dtype::U64 => bytes
                 .as_chunks::<8>()
@@ -253,17 +254,33 @@ impl Weights {
 
 impl WeightFile {
     fn open(path: &Path) -> Result<Self, ModelError> {
-        let bytes = read(path, "the weights, as safetensors")?;
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| {
+        let bytes = map(path)?;
+        let (header, metadata) = SafeTensors::read_metadata(bytes.bytes()).map_err(|e| {
             ModelError::malformed(path, format!("not a complete safetensors file ({e})"))
         })?;
         Ok(Self {
-            path: path.to_path_buf(),
             bytes,
             data: 8 + header,
             metadata,
         })
     }
+}
+
+/// Maps a weights file. Models are replaced as a whole, never edited in place, while an encoder is open.
+fn map(path: &Path) -> Result<Mapped, ModelError> {
+    Mapped::open(path).map_err(|e| match e {
+        StorageError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            ModelError::Missing {
+                path: path.to_path_buf(),
+                purpose: "the weights, as safetensors",
+            }
+        }
+        StorageError::Io { source, .. } => ModelError::Io {
+            path: path.to_path_buf(),
+            source,
+        },
+        other => ModelError::malformed(path, other.to_string()),
+    })
 }
 
 impl Tensor {
@@ -274,9 +291,21 @@ impl Tensor {
 
     /// All numbers, row-major.
     pub(crate) fn to_f32(&self) -> Vec<f32> {
-        let mut out = vec![0.0; self.shape.iter().product()];
-        self.read(0, &mut out);
+        let mut out = Vec::new();
+        self.append_to(&mut out);
         out
+    }
+
+    /// Appends all numbers, row-major.
+    pub(crate) fn append_to(&self, out: &mut Vec<f32>) {
+        match self.as_f32() {
+            Some(numbers) => out.extend_from_slice(numbers),
+            None => {
+                let start = out.len();
+                out.resize(start + self.shape.iter().product::<usize>(), 0.0);
+                self.read(0, &mut out[start..]);
+            }
+        }
     }
 
     /// Row `row` of a matrix with `out.len()` columns.
@@ -319,7 +348,7 @@ impl Tensor {
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.file.bytes[self.start..self.end]
+        &self.file.bytes.bytes()[self.start..self.end]
     }
 
     fn check_and_hash(&self, block: &[u8]) -> Result<blake3::Hash, ModelError> {
@@ -327,7 +356,7 @@ impl Tensor {
             Ok(blake3::hash(block))
         } else {
             Err(ModelError::Tensor {
-                path: self.file.path.clone(),
+                path: self.file.bytes.path().to_path_buf(),
                 tensor: self.name.clone(),
                 detail: "holds NaN or infinity".into(),
             })
