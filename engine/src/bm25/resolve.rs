@@ -47,7 +47,9 @@ struct Variants {
     kind: TokenKind,
     position: usize,
     range: std::ops::Range<usize>,
-    /// Different terms only.
+    /// One term for each language, in the order of [`Bm25Index::languages`].
+    by_language: Vec<String>,
+    /// The different ones among them.
     terms: Vec<String>,
 }
 
@@ -128,10 +130,8 @@ impl Bm25Index {
             for (at, token) in analyze(language, text).into_iter().enumerate() {
                 if i == 0 {
                     tokens.push(Variants::new(token));
-                } else if let Some(variants) = tokens.get_mut(at)
-                    && !variants.terms.contains(&token.term)
-                {
-                    variants.terms.push(token.term);
+                } else if let Some(variants) = tokens.get_mut(at) {
+                    variants.push(token.term);
                 }
             }
         }
@@ -288,8 +288,16 @@ impl Variants {
             kind: token.kind,
             position: token.position,
             range: token.range,
+            by_language: vec![token.term.clone()],
             terms: vec![token.term],
         }
+    }
+
+    fn push(&mut self, term: String) {
+        if !self.terms.contains(&term) {
+            self.terms.push(term.clone());
+        }
+        self.by_language.push(term);
     }
 
     fn covers(&self, part: &Self) -> bool {
@@ -311,34 +319,35 @@ fn whole_group(clause: &Clause, whole: &Variants, parts: &[&Variants]) -> Group 
     group
 }
 
-/// The words side by side; no alternative at all for fewer than two.
+/// The words side by side, all in one language; no alternative at all for fewer than two.
 fn phrase_group(clause: &Clause, parts: &[&Variants]) -> Group {
     let first = parts.first().map_or(0, |part| part.position);
-    let languages = parts.iter().map(|part| part.terms.len()).max().unwrap_or(0);
-    let mut alternatives: Vec<Alternative> = Vec::new();
-    for i in (0..languages).filter(|_| parts.len() > 1) {
-        // Languages come in one order, so the i-th terms go together; where a word has fewer, its last one is shared.
+    let languages = parts
+        .first()
+        .filter(|_| parts.len() > 1)
+        .map_or(0, |part| part.by_language.len());
+    let mut phrases: Vec<Vec<(u32, String)>> = Vec::new();
+    for language in 0..languages {
         let term = |part: &&Variants| {
-            part.terms
-                .get(i)
-                .or(part.terms.last())
-                .cloned()
-                .unwrap_or_default()
+            let term = part.by_language.get(language).cloned().unwrap_or_default();
+            ((part.position - first) as u32, term)
         };
-        let terms: Vec<(u32, String)> = parts
-            .iter()
-            .map(|part| ((part.position - first) as u32, term(part)))
-            .collect();
-        alternatives.extend(phrase_fields(clause).iter().map(|&field| Alternative {
+        let phrase = parts.iter().map(term).collect();
+        if !phrases.contains(&phrase) {
+            phrases.push(phrase);
+        }
+    }
+    let in_fields = |terms: Vec<(u32, String)>| {
+        phrase_fields(clause).iter().map(move |&field| Alternative {
             field,
             weight: 1.0,
             terms: terms.clone(),
-        }));
-    }
+        })
+    };
     Group {
         occur: clause.occur,
         boost: 1.0,
-        alternatives,
+        alternatives: phrases.into_iter().flat_map(in_fields).collect(),
         function_word: false,
     }
 }

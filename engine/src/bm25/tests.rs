@@ -269,6 +269,28 @@ fn each_document_is_stemmed_in_its_language() {
 }
 
 #[test]
+fn a_phrase_is_stemmed_in_one_language_at_a_time() {
+    let languages = [
+        Language::English,
+        Language::French,
+        Language::German,
+        Language::Unknown,
+    ];
+    let notes = languages.map(|language| Note {
+        language,
+        ..note("several national houses running along")
+    });
+    let (_dir, index) = index(&notes);
+    for phrase in [
+        "\"national houses\"",
+        "\"several national houses\"",
+        "\"houses running along\"",
+    ] {
+        assert_eq!(found_sorted(&index, phrase), [0, 1, 2, 3], "{phrase}");
+    }
+}
+
+#[test]
 fn languages_are_told_apart() {
     let german = "Der Vertrag wird nach Ablauf von zwei Jahren ohne weitere Mitteilung verlängert.";
     assert_eq!(Language::detect(german), Language::German);
