@@ -16,6 +16,9 @@ pub mod bm25;
 pub mod encoder;
 mod index;
 
+// Which encoders there are to choose from.
+pub mod models;
+
 // A query to hits.
 mod collection;
 mod doctor;
