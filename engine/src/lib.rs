@@ -17,6 +17,9 @@ pub mod encoder;
 mod index;
 pub mod models;
 
+// Which encoders there are to choose from.
+pub mod models;
+
 // A query to hits.
 mod collection;
 mod doctor;

@@ -31,23 +31,13 @@ pub fn run(args: &IndexArgs, session: &mut Session) -> anyhow::Result<Exit> {
         encoder,
     };
     let report = session.long(|task| engine.index(&request, task))?;
-    show(report, name, session)
-}
-
-/// Shows what a run of indexing did; used wherever one happens at a person's word.
-pub fn show(
-    report: IndexReport,
-    encoder: Option<String>,
-    session: &mut Session,
-) -> anyhow::Result<Exit> {
     let warnings = warnings(&report);
     session.warn(&warnings);
-    let collection = session.places.collection.clone();
-    let interrupted = report.interrupted;
+    let (collection, interrupted) = (session.places.collection.clone(), report.interrupted);
     session.screen.show(&Indexed {
         collection,
         report,
-        encoder,
+        encoder: name,
         warnings,
     })?;
     if interrupted {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::index;
 use crate::Exit;
 use crate::args::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs};
-use crate::output::models::{Added, Done, Models};
+use crate::output::models::{Added, Done, Models, Switched};
 use crate::session::Session;
 
 #[cfg(feature = "hub")]
@@ -128,7 +128,9 @@ fn choose(args: &ModelUseArgs, session: &mut Session) -> anyhow::Result<Exit> {
         return said(name.as_deref(), fits, session);
     }
     let report = session.long(|task| engine.switch_encoder(encoder, task))?;
-    index::show(report, name, session)
+    session.warn(&index::warnings(&report));
+    session.screen.show(&Switched { name, report })?;
+    Ok(Exit::Done)
 }
 
 fn said(name: Option<&str>, fits: bool, session: &mut Session) -> anyhow::Result<Exit> {

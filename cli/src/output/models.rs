@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use engine::models::ModelEntry;
-use indicatif::HumanBytes;
+use engine::report::IndexReport;
+use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
 use super::collection::short;
-use super::text::escape;
+use super::text::{duration, escape};
 use super::{Page, Report, json, style};
 
 /// The encoders, and which is the default.
@@ -85,6 +86,44 @@ impl Report for Added {
     }
 }
 
+/// A collection whose vectors were made anew, or dropped.
+pub struct Switched {
+    /// The encoder in use from now on; none for words only.
+    pub name: Option<String>,
+    /// The engine's account.
+    pub report: IndexReport,
+}
+
+impl Report for Switched {
+    fn json(&self) -> Value {
+        json!({
+            "default": self.name,
+            "collection_fits": true,
+            "encoded": self.report.encoded,
+            "seconds": self.report.seconds,
+            "generation": self.report.generation,
+            "warnings": self.report.warnings,
+        })
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let (time, generation) = (duration(self.report.seconds), self.report.generation);
+        match &self.name {
+            Some(name) => {
+                let (encoded, name) = (HumanCount(self.report.encoded), escape(name));
+                writeln!(
+                    page,
+                    "{encoded} passages encoded by {name} in {time}, generation {generation}"
+                )
+            }
+            None => writeln!(
+                page,
+                "vectors dropped, search is by words, generation {generation}"
+            ),
+        }
+    }
+}
+
 /// One sentence about what was done to an encoder or a default.
 pub struct Done {
     /// For people.
@@ -115,4 +154,40 @@ fn entry_json(model: &ModelEntry, default: Option<&str>) -> Value {
         "path": json::path(&model.path),
         "default": default == Some(i.name.as_str()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(name: Option<&str>) -> String {
+        let report = IndexReport {
+            encoded: 1200,
+            seconds: 3.4,
+            generation: 3,
+            ..IndexReport::default()
+        };
+        let name = name.map(str::to_owned);
+        let mut bytes = Vec::new();
+        let mut page = Page {
+            stream: &mut bytes,
+            columns: 0,
+        };
+        Switched { name, report }
+            .human(&mut page)
+            .expect("memory takes everything");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn a_switch_says_what_became_of_the_vectors() {
+        assert_eq!(
+            text(Some("minilm")),
+            "1,200 passages encoded by minilm in 3.4 s, generation 3\n"
+        );
+        assert_eq!(
+            text(None),
+            "vectors dropped, search is by words, generation 3\n"
+        );
+    }
 }
