@@ -92,7 +92,8 @@ pub fn weighted(
 ) -> Vec<Fused> {
     let weight = weight.clamp(0.0, 1.0);
     let score = |c: &Candidate| {
-        weight * dense.standardise(c.dense) + (1.0 - weight) * bm25.standardise(c.bm25)
+        // Adding zero turns -0 into 0: the two are a tie.
+        weight * dense.standardise(c.dense) + (1.0 - weight) * bm25.standardise(c.bm25) + 0.0
     };
     ranked(candidates.iter().map(|c| Fused {
         id: c.id,
