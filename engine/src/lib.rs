@@ -15,7 +15,6 @@ pub mod ingest;
 pub mod bm25;
 pub mod encoder;
 mod index;
-pub mod models;
 
 // Which encoders there are to choose from.
 pub mod models;

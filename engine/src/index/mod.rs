@@ -138,15 +138,16 @@ fn write_all(
     let mut published = Instant::now();
     for batch in prepared {
         for one in batch {
-            if task.check().is_err() {
-                return Ok(false);
+            let written = task.check().map_err(EngineError::from);
+            match written.and_then(|()| write_one(session, plan, one, report, task)) {
+                Ok(()) => done += 1,
+                Err(EngineError::Cancelled(_)) => return Ok(false),
+                Err(error) => return Err(error),
             }
-            write_one(session, plan, one, report, task)?;
-            done += 1;
             task.report("files", done, total);
         }
         if published.elapsed() > PUBLISH_EVERY {
-            session.publish(report, task)?;
+            session.publish(report, task.unstoppable())?;
             published = Instant::now();
         }
     }

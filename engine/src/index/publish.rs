@@ -84,7 +84,8 @@ impl<'l> Session<'l> {
     ) -> Result<(), EngineError> {
         if self.dirty {
             self.flush_vectors(report, task)?;
-            self.publish_now(task)?;
+            // From here on there is no way back: the stores are committed one after the other.
+            self.publish_now(task.unstoppable())?;
             self.dirty = false;
         }
         report.generation = self.base.as_ref().map_or(0, |base| base.id.0);

@@ -15,8 +15,9 @@ use crate::encoder::{Encoder, Role};
 use crate::error::EngineError;
 use crate::report::IndexReport;
 
-/// Text held back until it is encoded together.
-const BATCH_BYTES: usize = 1 << 20;
+/// Text held back until it is encoded together: enough to sort by length, little enough to finish within seconds when
+/// a run is cancelled.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// 16 bytes of blake3 over what the encoder sees of a passage.
 pub(crate) type TextHash = [u8; 16];
