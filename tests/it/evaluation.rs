@@ -56,8 +56,7 @@ fn a_split_that_does_not_exist_is_named_with_those_that_do() {
     let mut request = request(Mode::Bm25, scratch.path());
     request.split = "dev".into();
     let error = evaluate(&request, Task::silent())
-        .err()
-        .expect("no such split")
+        .expect_err("no such split")
         .to_string();
     assert!(error.contains("train") && error.contains("test"), "{error}");
 }

@@ -96,7 +96,7 @@ fn exp<A: Arithmetic>(x: f32) -> f32 {
 /// The tanh approximation of GELU: x · σ(2 √(2/π) (x + 0.044715 x³)).
 #[inline(always)]
 pub(crate) fn gelu_tanh<A: Arithmetic>(row: &mut [f32]) {
-    const TWO_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWO_SQRT_2_OVER_PI: f32 = 1.595_769;
     for x in row {
         let cube = *x * *x * *x;
         let inner = TWO_SQRT_2_OVER_PI * A::fma(0.044_715, cube, *x);

@@ -6,6 +6,10 @@
 
 mod lanes;
 pub(crate) mod level;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a specification is run by tests alone")
+)]
 pub(crate) mod scalar;
 
 #[cfg(target_arch = "x86_64")]

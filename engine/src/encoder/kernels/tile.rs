@@ -53,11 +53,8 @@ macro_rules! tile {
                 // SAFETY: a row holds NR = 32 sums, two registers of 16.
                 unsafe {
                     let to = row.as_mut_ptr();
-                    to.cast::<__m512i>()
-                        .write_unaligned(std::mem::transmute(sum[0]));
-                    to.add(NR / 2)
-                        .cast::<__m512i>()
-                        .write_unaligned(std::mem::transmute(sum[1]));
+                    std::ptr::write_unaligned(to.cast(), sum[0]);
+                    std::ptr::write_unaligned(to.add(NR / 2).cast(), sum[1]);
                 }
             }
         }
@@ -78,7 +75,12 @@ tile!(
     "Words are two bf16 each.",
     |sum, word: __m512i, panel: __m512i| {
         // SAFETY: both types are 512 bits of plain numbers.
-        let (word, panel) = unsafe { (std::mem::transmute(word), std::mem::transmute(panel)) };
+        let (word, panel) = unsafe {
+            (
+                std::mem::transmute::<__m512i, __m512bh>(word),
+                std::mem::transmute::<__m512i, __m512bh>(panel),
+            )
+        };
         _mm512_dpbf16_ps(sum, word, panel)
     }
 );
