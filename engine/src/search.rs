@@ -14,6 +14,7 @@ use crate::bm25::{Evaluation, LegHits, Matcher, ParsedQuery, StoredPassage};
 use crate::collection::{Engine, Open};
 use crate::encoder::{Encoder, Role};
 use crate::error::EngineError;
+use crate::fuse::weight::Evidence;
 use crate::fuse::{self, Candidate, Fused, Moments};
 use crate::report::{Explanation, Hit, LegScore, SearchResponse, Snippet};
 use crate::request::{Fusion, Mode, SearchRequest};
@@ -86,7 +87,7 @@ impl Engine {
         let Some(open) = &snapshot.open else {
             return self.search_nothing(request);
         };
-        let ranking = rank(open, self.encoder(), request, fuse::DEPTH)?;
+        let ranking = rank(open, self.encoder(), request)?;
         ranking.respond(open, request.limit)
     }
 
@@ -105,12 +106,11 @@ impl Engine {
     }
 }
 
-/// Ranks the passages of `open` for `request`; each leg's list is cut at `depth`.
+/// Ranks the passages of `open` for `request`; each leg's list is cut at [`fuse::DEPTH`].
 pub(crate) fn rank<'o>(
     open: &'o Open,
     encoder: Option<Arc<dyn Encoder>>,
     request: &SearchRequest,
-    depth: usize,
 ) -> Result<Ranking<'o>, EngineError> {
     let mut warnings = Vec::new();
     let query = parse(request);
@@ -125,12 +125,12 @@ pub(crate) fn rank<'o>(
     let (bm25, dense) = rayon::join(
         || {
             (mode != Mode::Dense)
-                .then(|| timed(|| bm25_leg(open, &query, allowed.as_ref(), depth)))
+                .then(|| timed(|| bm25_leg(open, &query, allowed.as_ref())))
                 .transpose()
         },
         || {
             encoder
-                .map(|encoder| timed(|| dense_leg(open, encoder, &query, keep, depth)))
+                .map(|encoder| timed(|| dense_leg(open, encoder, &query, keep)))
                 .transpose()
         },
     );
@@ -223,10 +223,9 @@ fn bm25_leg<'o>(
     open: &'o Open,
     query: &ParsedQuery,
     allowed: Option<&RoaringBitmap>,
-    depth: usize,
 ) -> Result<Bm25Leg<'o>, EngineError> {
     let evaluation = open.index.evaluate(query)?;
-    let hits = evaluation.hits(allowed, depth);
+    let hits = evaluation.hits(allowed, fuse::DEPTH);
     Ok(Bm25Leg { evaluation, hits })
 }
 
@@ -235,7 +234,6 @@ fn dense_leg(
     encoder: Arc<dyn Encoder>,
     query: &ParsedQuery,
     keep: &PassageSet,
-    depth: usize,
 ) -> Result<DenseLeg, EngineError> {
     let text = query.positive_text();
     let Some(matrix) = open.matrix.as_ref().filter(|_| !text.is_empty()) else {
@@ -256,7 +254,7 @@ fn dense_leg(
         .values;
     // A scan that needs no bitmap is faster; it needs none when every row is wanted.
     let keep = (keep.len() < matrix.len()).then_some(keep);
-    let hits = flat::search(matrix, &vector, depth, Metric::InnerProduct, keep)?;
+    let hits = flat::search(matrix, &vector, fuse::DEPTH, Metric::InnerProduct, keep)?;
     Ok(DenseLeg {
         encoder,
         vector,
@@ -332,8 +330,16 @@ fn product(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn choose_weight(_bm25: &Bm25Leg<'_>, _dense: &DenseLeg) -> f32 {
-    0.65
+/// The dense weight for this query, by what both legs show of it.
+fn choose_weight(bm25: &Bm25Leg<'_>, dense: &DenseLeg) -> f32 {
+    let scores = |hits: &[(PassageId, f32)]| hits.iter().map(|hit| hit.1).collect::<Vec<f32>>();
+    let (words, meaning) = (scores(&bm25.hits.hits), scores(&dense.hits.hits));
+    Evidence::of(
+        dense.hits.scanned,
+        (&words, bm25.moments()),
+        (&meaning, dense.moments()),
+    )
+    .dense_weight()
 }
 
 impl Ranking<'_> {

@@ -16,14 +16,12 @@ use crate::collection::{Engine, Open};
 use crate::dataset::{Query, Record, Run, beir};
 use crate::encoder::Encoder;
 use crate::error::EngineError;
+use crate::fuse;
 use crate::index::{DocumentInput, PassageInput, Session};
 use crate::ingest::{FileKind, Source};
 use crate::report::IndexReport;
 use crate::request::{Fusion, Mode, SearchRequest};
 use crate::search;
-
-/// Retrieved documents a query is scored on; the deepest metric people ask for is recall@1000.
-const DEPTH: usize = 1000;
 
 /// What to evaluate.
 #[derive(Clone)]
@@ -224,9 +222,9 @@ fn run_queries(
         let mut search = SearchRequest::new(query.text.clone());
         (search.mode, search.fusion, search.literal) = (request.mode, request.fusion, true);
         let started = Instant::now();
-        let ranking = search::rank(open, request.encoder.clone(), &search, DEPTH)?;
+        let ranking = search::rank(open, request.encoder.clone(), &search)?;
         latencies.push(started.elapsed().as_secs_f64() * 1000.0);
-        for fused in ranking.order.iter().take(DEPTH) {
+        for fused in ranking.order.iter().take(fuse::DEPTH) {
             run.push(&query.id, open.index.path(fused.id)?, fused.score);
         }
         task.report("queries", done as u64 + 1, queries.len() as u64);

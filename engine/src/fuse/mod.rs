@@ -5,13 +5,15 @@
 
 #[cfg(test)]
 mod tests;
+pub mod weight;
 
 use std::collections::BTreeMap;
 
 use storage::PassageId;
 
-/// Length each leg's list is cut at before fusing. Deeper lists change almost nothing in the first ten.
-pub const DEPTH: usize = 200;
+/// Length each leg's list is cut at before fusing: as many hits as a person may ask for. Deeper lists change almost
+/// nothing in the first ten.
+pub const DEPTH: usize = 1000;
 
 /// k of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
 pub const RECIPROCAL_RANK_K: f32 = 60.0;
