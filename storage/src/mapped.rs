@@ -32,12 +32,11 @@ impl Mapped {
         let map = if length == 0 {
             None
         } else {
-            // SAFETY: the map must not change or shrink while it lives. Files reach this function
-            // only after their writer finished them; from then on they are never written, truncated
-            // or edited in place, only linked and unlinked, and unlinking leaves a mapped file's
-            // pages alone. A collection folder is private to its owner (0700), so that nobody else
-            // edits them either. Weights of a model are under the same rule by the contract of this
-            // function: tools replace them, they do not edit them in place.
+            // Files reach this function only after their writer finished them; from then on they are
+            // never written or truncated, only linked and unlinked, and unlinking leaves a mapped
+            // file's pages alone. A collection folder is private to its owner (0700). Weights of a
+            // model are under the same rule by the contract of this function.
+            // SAFETY: for the reasons just given the map neither changes nor shrinks while it lives.
             Some(unsafe { Mmap::map(&file) }.map_err(StorageError::io("map", path))?)
         };
         let path = path.to_path_buf();

@@ -141,15 +141,17 @@ impl Packed {
         assert!(
             y.len() == tokens * self.outputs && self.steps == inputs.div_ceil(self.dot.per_word())
         );
-        // SAFETY (all three): `new` made sure that the CPU has the instructions.
+        // SAFETY: `new` made sure that the CPU has the instructions.
         match self.dot {
             Dot::F32 => unsafe { linear_f32(self, bytemuck::cast_slice(x), &[], activation, y) },
             Dot::Bf16 => {
                 buffer.fill_bf16(x, inputs);
+                // SAFETY: as above.
                 unsafe { linear_bf16(self, &buffer.words, &[], activation, y) }
             }
             Dot::Int8 => {
                 buffer.fill_int8(x, inputs);
+                // SAFETY: as above.
                 unsafe { linear_int8(self, &buffer.words, &buffer.grids, activation, y) }
             }
         }
