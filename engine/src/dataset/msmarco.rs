@@ -71,10 +71,10 @@ pub fn write_queries<'a>(
     write_pairs(path, "qid", &mut rows)
 }
 
-fn write_pairs<'a>(
+fn write_pairs(
     path: &Path,
     field: &'static str,
-    rows: &mut dyn Iterator<Item = (&'a str, String)>,
+    rows: &mut dyn Iterator<Item = (&str, String)>,
 ) -> Result<(), DatasetError> {
     lines::write(path, |put| {
         for (id, text) in rows {

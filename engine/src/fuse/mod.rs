@@ -5,12 +5,14 @@
 
 #[cfg(test)]
 mod tests;
+pub mod weight;
 
 use std::collections::BTreeMap;
 
 use storage::PassageId;
 
-/// Length each leg's list is cut at before fusing. Deeper lists change almost nothing in the first ten.
+/// Length each leg's list is cut at before fusing. In the first ten, lists of 50 and lists of everything gave the same
+/// nDCG to three digits on ten sets; the rest is for those who look further down.
 pub const DEPTH: usize = 200;
 
 /// k of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
