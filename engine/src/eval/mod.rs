@@ -15,7 +15,8 @@ use crate::dataset::{Qrels, Run};
 /// - documents are ordered by score, descending, ties by document id, descending ([`Run::ranking`]);
 /// - a document without a judgement is not relevant; grades below 0 count as 0;
 /// - a query with a relevant document but without hits counts 0 in every mean;
-/// - a query without any relevant document is left out: no ranking of it is better than another;
+/// - a query without any relevant document is left out: no ranking of it is better than another (pytrec_eval lists it
+///   with 0, which lowers its means where judgements have such queries);
 /// - queries of the run that nobody judged are left out.
 ///
 /// Every mean is over the same [`Evaluation::queries`], and every denominator counts all relevant documents of the

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::weight::{Evidence, FIXED, HIGHEST, LOWEST};
 use super::*;
 
 fn candidate(id: u32, bm25: f32, dense: f32) -> Candidate {
@@ -175,5 +176,107 @@ proptest! {
             prop_assert!((f.score - share(&first, f.id.0) - share(&second, f.id.0)).abs() < 1e-7);
         }
         prop_assert!(fused.windows(2).all(|p| p[0].score > p[1].score || p[0].score == p[1].score && p[0].id < p[1].id));
+    }
+}
+
+/// A typical query of a set of short sentences, which MiniLM answers far better than BM25.
+const CLEAR: Evidence = Evidence {
+    passages: 26_196,
+    bm25_deviation: 0.56,
+    bm25_top: 15.3,
+    bm25_field: 4.3,
+    dense_top: 0.72,
+    dense_mean: 0.013,
+};
+
+#[test]
+fn the_weight_is_the_formula_at_known_points() {
+    // By hand: 0.679 + 6.117 * 0.707 + 1.105 * 0.5798 - 0.214 * 10.1734 - 0.661 * 0.7190 = 2.9924.
+    assert!((CLEAR.dense_weight() - (0.05 + 0.94 / (1.0 + (-2.9924_f32).exp()))).abs() < 1e-4);
+    // A typical query of a set of scientific claims: 0.679 + 6.117 * 0.515 - 1.105 * 0.796 - 0.214 * 8.5532 - 0.661 * 0.75.
+    let torn = Evidence {
+        passages: 5_183,
+        bm25_deviation: 0.796_f32.exp(),
+        bm25_top: 28.0,
+        bm25_field: 7.0,
+        dense_top: 0.619,
+        dense_mean: 0.104,
+    };
+    assert!((torn.dense_weight() - (0.05 + 0.94 / (1.0 + (-0.623_38_f32).exp()))).abs() < 1e-4);
+}
+
+#[test]
+fn evidence_is_read_off_the_lists() {
+    let bm25: Vec<f32> = (0..150).map(|i| 20.0 - i as f32 / 10.0).collect();
+    let moments = |mean, deviation| Moments { mean, deviation };
+    let evidence = Evidence::of(
+        900,
+        (&bm25, moments(1.0, 2.0)),
+        (&[0.8, 0.7], moments(0.1, 0.09)),
+    );
+    let expected = Evidence {
+        passages: 900,
+        bm25_deviation: 2.0,
+        bm25_top: 20.0,
+        bm25_field: bm25[99],
+        dense_top: 0.8,
+        dense_mean: 0.1,
+    };
+    assert_eq!(evidence, expected);
+    let few = Evidence::of(
+        900,
+        (&bm25[..99], moments(1.0, 2.0)),
+        (&[], moments(0.1, 0.09)),
+    );
+    assert_eq!((few.bm25_field, few.dense_top), (0.0, 0.1));
+}
+
+#[test]
+fn without_word_matches_the_weight_is_the_fixed_one() {
+    let nothing = Evidence::of(
+        10,
+        (&[], Moments::default()),
+        (
+            &[0.5],
+            Moments {
+                mean: 0.1,
+                deviation: 0.1,
+            },
+        ),
+    );
+    assert_eq!(nothing.dense_weight(), FIXED);
+    let odd = Evidence {
+        dense_top: f32::NAN,
+        ..CLEAR
+    };
+    assert_eq!(odd.dense_weight(), FIXED);
+}
+
+proptest! {
+    #[test]
+    fn any_evidence_gives_a_weight_within_bounds(
+        passages in any::<u64>(),
+        scores in prop::array::uniform5(any_score()),
+    ) {
+        let [bm25_deviation, bm25_top, bm25_field, dense_top, dense_mean] = scores;
+        let weight = Evidence { passages, bm25_deviation, bm25_top, bm25_field, dense_top, dense_mean }.dense_weight();
+        prop_assert!((LOWEST..=HIGHEST).contains(&weight), "{}", weight);
+    }
+
+    #[test]
+    fn meaning_counts_more_where_it_stands_out_and_less_where_words_do(
+        step in 0.01..0.3_f32,
+        times in 1.1..4.0_f32,
+    ) {
+        let than = |evidence: Evidence| evidence.dense_weight().partial_cmp(&CLEAR.dense_weight());
+        let greater = Evidence { dense_top: CLEAR.dense_top + step, ..CLEAR };
+        prop_assert_eq!(than(greater), Some(std::cmp::Ordering::Greater));
+        for less in [
+            Evidence { bm25_deviation: CLEAR.bm25_deviation * times, ..CLEAR },
+            Evidence { bm25_field: CLEAR.bm25_field / times, ..CLEAR },
+            Evidence { passages: CLEAR.passages * 2, ..CLEAR },
+        ] {
+            prop_assert_eq!(than(less), Some(std::cmp::Ordering::Less));
+        }
     }
 }

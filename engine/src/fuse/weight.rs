@@ -2,8 +2,8 @@
 //!
 //! The dense weight w is chosen per query from what the two legs show, without judgements:
 //!
-//! ln(x / (1 - x)) = [`BIAS`] + [`PROMINENCE`] · (top cosine - mean cosine) + [`SPREAD`] · ln(deviation of BM25)
-//!   + [`SIZE`] · ln(passages) + [`GAP`] · (top BM25 - 100th BM25) / top BM25,  w = [`LOWEST`] + ([`HIGHEST`] - [`LOWEST`]) · x
+//! ln(x / (1 - x)) = `BIAS` + `PROMINENCE` · (top cosine - mean cosine) + `SPREAD` · ln(deviation of BM25)
+//!   + `SIZE` · ln(passages) + `GAP` · (top BM25 - 100th BM25) / top BM25,  w = `LOWEST` + (`HIGHEST` - `LOWEST`) · x
 //!
 //! - *Prominence*: a best passage far closer than the average one means that the encoder understood the query.
 //! - *Spread* is nearly -1, which takes the standardisation of BM25 back: raw BM25 scores compare better between
