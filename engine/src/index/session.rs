@@ -248,7 +248,12 @@ impl<'l> Session<'l> {
                 hash,
                 bytes: byte_count(&passage.text),
             };
-            claimed.push((record, self.store.find_passage(&hash)?));
+            let twin = self
+                .vectors
+                .as_ref()
+                .map(|_| self.store.find_passage(&hash))
+                .transpose()?;
+            claimed.push((record, twin.flatten()));
         }
         Ok(claimed)
     }

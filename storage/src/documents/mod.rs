@@ -9,8 +9,10 @@
 //! Changes become durable with [`DocumentStore::commit`]. The first change after it marks the store
 //! unfinished, so that a crash in between shows in [`DocumentStore::state`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{GenerationId, PassageId, StorageError, disk};
 
@@ -23,6 +25,9 @@ pub use record::{DocumentRecord, FailureRecord, PassageRecord};
 
 /// Memory sled may keep pages in.
 const CACHE_BYTES: u64 = 32 << 20;
+
+/// (hash, id) of passages, ids of one hash ascending.
+type PassageIndex = BTreeSet<([u8; 16], u32)>;
 
 /// Which published state the records describe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +50,9 @@ pub struct DocumentStore {
     failures: sled::Tree,
     /// content hash ++ path -> nothing
     contents: sled::Tree,
-    /// passage hash ++ id (big-endian) -> nothing
-    passages: sled::Tree,
+    /// (passage hash, id) of every passage; made from the records when first asked for. A tree of its own for it
+    /// took more room on the disk than the records.
+    passages: Mutex<Option<PassageIndex>>,
     meta: sled::Tree,
     unfinished: AtomicBool,
 }
@@ -80,7 +86,7 @@ impl DocumentStore {
             documents: tree("documents")?,
             failures: tree("failures")?,
             contents: tree("contents")?,
-            passages: tree("passages")?,
+            passages: Mutex::default(),
             meta: tree("meta")?,
             unfinished: AtomicBool::new(false),
             dir: dir.to_path_buf(),
@@ -124,14 +130,10 @@ impl DocumentStore {
     /// [`StorageError::Io`].
     pub fn clear(&self) -> Result<(), StorageError> {
         self.touch()?;
-        for tree in [
-            &self.documents,
-            &self.failures,
-            &self.contents,
-            &self.passages,
-        ] {
+        for tree in [&self.documents, &self.failures, &self.contents] {
             tree.clear().map_err(self.wrap())?;
         }
+        *self.passages() = None;
         Ok(())
     }
 
@@ -153,11 +155,9 @@ impl DocumentStore {
     /// As [`DocumentStore::state`].
     pub fn put_document(&self, record: &DocumentRecord) -> Result<(), StorageError> {
         self.remove_document(&record.path)?;
-        let mut passages = sled::Batch::default();
-        for passage in &record.passages {
-            passages.insert(&passage_key(passage)[..], &[]);
+        if let Some(index) = &mut *self.passages() {
+            index.extend(record.passages.iter().map(passage_key));
         }
-        self.passages.apply_batch(passages).map_err(self.wrap())?;
         let content = content_key(&record.content_hash, &record.path);
         self.contents.insert(content, &[]).map_err(self.wrap())?;
         self.documents
@@ -175,11 +175,11 @@ impl DocumentStore {
         let Some(record) = self.document(path)? else {
             return Ok(None);
         };
-        let mut passages = sled::Batch::default();
-        for passage in &record.passages {
-            passages.remove(&passage_key(passage)[..]);
+        if let Some(index) = &mut *self.passages() {
+            for passage in &record.passages {
+                index.remove(&passage_key(passage));
+            }
         }
-        self.passages.apply_batch(passages).map_err(self.wrap())?;
         let content = content_key(&record.content_hash, path);
         self.contents.remove(content).map_err(self.wrap())?;
         self.documents.remove(path).map_err(self.wrap())?;
@@ -229,13 +229,26 @@ impl DocumentStore {
     /// # Errors
     /// As [`DocumentStore::state`].
     pub fn find_passage(&self, hash: &[u8; 16]) -> Result<Option<PassageId>, StorageError> {
-        let Some(key) = self.passages.scan_prefix(hash).keys().next() else {
-            return Ok(None);
+        let mut index = self.passages();
+        let index = match &mut *index {
+            Some(index) => index,
+            none => none.insert(self.index_passages()?),
         };
-        let key = key.map_err(self.wrap())?;
-        let id = <[u8; 4]>::try_from(&key[hash.len()..]);
-        let id = id.map_err(|_| damaged(&self.dir, "a passage key has the wrong length"))?;
-        Ok(Some(PassageId(u32::from_be_bytes(id))))
+        let mut twins = index.range((*hash, 0)..=(*hash, u32::MAX));
+        Ok(twins.next().map(|(_, id)| PassageId(*id)))
+    }
+
+    fn index_passages(&self) -> Result<PassageIndex, StorageError> {
+        let mut index = PassageIndex::new();
+        for record in self.documents() {
+            index.extend(record?.passages.iter().map(passage_key));
+        }
+        Ok(index)
+    }
+
+    fn passages(&self) -> MutexGuard<'_, Option<PassageIndex>> {
+        // A thread that panicked while holding it left a whole set behind: every change is one call.
+        self.passages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the file at `path` could not be read, when it could not.
@@ -310,11 +323,8 @@ fn content_key(hash: &[u8; 32], path: &str) -> Vec<u8> {
     [hash, path.as_bytes()].concat()
 }
 
-fn passage_key(passage: &PassageRecord) -> [u8; 20] {
-    let mut key = [0; 20];
-    key[..16].copy_from_slice(&passage.hash);
-    key[16..].copy_from_slice(&passage.id.0.to_be_bytes());
-    key
+fn passage_key(passage: &PassageRecord) -> ([u8; 16], u32) {
+    (passage.hash, passage.id.0)
 }
 
 fn damaged(dir: &Path, detail: impl Into<String>) -> StorageError {
