@@ -12,23 +12,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{DocumentId, GenerationId, PassageId, StorageError, disk};
+use crate::{GenerationId, PassageId, StorageError, disk};
 
+mod meta;
 pub(crate) mod record;
+
+use meta::key;
 
 pub use record::{DocumentRecord, FailureRecord, PassageRecord};
 
 /// Memory sled may keep pages in.
 const CACHE_BYTES: u64 = 32 << 20;
-
-/// Keys of the `meta` tree.
-mod key {
-    pub(super) const GENERATION: &str = "generation";
-    pub(super) const UNFINISHED: &str = "unfinished";
-    pub(super) const NEXT_DOCUMENT: &str = "next document";
-    pub(super) const NEXT_PASSAGE: &str = "next passage";
-    pub(super) const ROOTS: &str = "roots";
-}
 
 /// Which published state the records describe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +36,6 @@ pub enum StoreState {
 }
 
 /// The writer's records of one collection.
-#[derive(Debug)]
 pub struct DocumentStore {
     dir: PathBuf,
     db: sled::Db,
@@ -104,34 +97,25 @@ impl DocumentStore {
         Self::open(dir)
     }
 
-    /// Which generation the records belong to. Compare with the collection's current one: any
-    /// other answer means that they have to be rebuilt from it.
+    /// Reads every document record of a committed store and counts them: sled drops a damaged end of
+    /// its log without a word.
     ///
     /// # Errors
-    /// Those of every read: [`StorageError::Io`], [`StorageError::Corrupt`], [`StorageError::Version`].
-    pub fn state(&self) -> Result<StoreState, StorageError> {
-        if self.unfinished.load(Ordering::Relaxed) {
-            return Ok(StoreState::Unfinished);
+    /// As [`DocumentStore::state`].
+    pub fn verify(&self) -> Result<(), StorageError> {
+        let mut found = 0;
+        for record in self.documents() {
+            record?;
+            found += 1;
         }
-        let generation = self.number(key::GENERATION)?;
-        Ok(generation.map_or(StoreState::Empty, |n| {
-            StoreState::Committed(GenerationId(n))
-        }))
-    }
-
-    /// Makes every change so far durable as the records of `generation`. Call before publishing it:
-    /// after a crash in between, the records are ahead of the current generation, which shows.
-    ///
-    /// # Errors
-    /// [`StorageError::Io`].
-    pub fn commit(&self, generation: GenerationId) -> Result<(), StorageError> {
-        // The records first: the mark must not go before what it vouches for is on the disk.
-        self.flush()?;
-        self.set_number(key::GENERATION, generation.0)?;
-        self.meta.remove(key::UNFINISHED).map_err(self.wrap())?;
-        self.flush()?;
-        self.unfinished.store(false, Ordering::Relaxed);
-        Ok(())
+        let finished = matches!(self.state()?, StoreState::Committed(_));
+        match self.number(key::DOCUMENTS)? {
+            Some(expected) if finished && expected != found => {
+                let detail = format!("{expected} documents expected, {found} found");
+                Err(damaged(&self.dir, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Forgets all documents, failures and look-ups. The next ids stay, since ids are never reused.
@@ -302,79 +286,6 @@ impl DocumentStore {
         })
     }
 
-    /// Takes `count` document ids that were never used; gives the first.
-    ///
-    /// # Errors
-    /// As [`DocumentStore::state`].
-    pub fn allocate_documents(&self, count: u64) -> Result<DocumentId, StorageError> {
-        Ok(DocumentId(self.allocate(
-            key::NEXT_DOCUMENT,
-            count,
-            u64::MAX,
-        )?))
-    }
-
-    /// Takes `count` passage ids that were never used; gives the first.
-    ///
-    /// # Errors
-    /// [`StorageError::Invalid`] once four thousand million ids are used up, and as
-    /// [`DocumentStore::state`].
-    pub fn allocate_passages(&self, count: u32) -> Result<PassageId, StorageError> {
-        let first = self.allocate(key::NEXT_PASSAGE, count.into(), u32::MAX.into())?;
-        // Below u32::MAX by the limit just given.
-        Ok(PassageId(first as u32))
-    }
-
-    /// The ids the next allocations start at, to be kept in the manifest.
-    ///
-    /// # Errors
-    /// As [`DocumentStore::state`].
-    pub fn next_ids(&self) -> Result<(DocumentId, PassageId), StorageError> {
-        let document = self.number(key::NEXT_DOCUMENT)?.unwrap_or(0);
-        let passage = self.number(key::NEXT_PASSAGE)?.unwrap_or(0);
-        Ok((DocumentId(document), PassageId(passage as u32)))
-    }
-
-    /// Makes the next allocations start at these ids or above: how a rebuilt store goes on
-    /// where the manifest says.
-    ///
-    /// # Errors
-    /// As [`DocumentStore::state`].
-    pub fn reserve_ids(
-        &self,
-        document: DocumentId,
-        passage: PassageId,
-    ) -> Result<(), StorageError> {
-        let (next_document, next_passage) = self.next_ids()?;
-        self.touch()?;
-        self.set_number(key::NEXT_DOCUMENT, document.max(next_document).0)?;
-        self.set_number(key::NEXT_PASSAGE, passage.max(next_passage).0.into())
-    }
-
-    /// The files and folders a person asked to index, as set last.
-    ///
-    /// # Errors
-    /// As [`DocumentStore::state`].
-    pub fn roots(&self) -> Result<Vec<String>, StorageError> {
-        let Some(bytes) = self.meta(key::ROOTS)? else {
-            return Ok(Vec::new());
-        };
-        serde_json::from_slice(&bytes).map_err(|e| damaged(&self.dir, format!("roots: {e}")))
-    }
-
-    /// Sets the files and folders a person asked to index.
-    ///
-    /// # Errors
-    /// As [`DocumentStore::state`].
-    pub fn set_roots(&self, roots: &[String]) -> Result<(), StorageError> {
-        self.touch()?;
-        let bytes = serde_json::Value::from(roots).to_string();
-        self.meta
-            .insert(key::ROOTS, bytes.as_bytes())
-            .map_err(self.wrap())?;
-        Ok(())
-    }
-
     /// Bytes the records take on the disk.
     ///
     /// # Errors
@@ -383,57 +294,15 @@ impl DocumentStore {
         self.db.size_on_disk().map_err(self.wrap())
     }
 
-    /// Marks the store as changed, durably, once after each commit.
-    fn touch(&self) -> Result<(), StorageError> {
-        if !self.unfinished.swap(true, Ordering::Relaxed) {
-            self.meta
-                .insert(key::UNFINISHED, &[])
-                .map_err(self.wrap())?;
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<(), StorageError> {
-        self.db.flush().map_err(self.wrap())?;
-        Ok(())
-    }
-
-    fn allocate(&self, key: &str, count: u64, limit: u64) -> Result<u64, StorageError> {
-        self.touch()?;
-        let first = self.number(key)?.unwrap_or(0);
-        let next = first.checked_add(count).filter(|&next| next <= limit);
-        let next = next.ok_or_else(|| {
-            StorageError::Invalid(
-                "the ids of this collection are used up; index again into a new one".into(),
-            )
-        })?;
-        self.set_number(key, next)?;
-        Ok(first)
-    }
-
-    fn meta(&self, key: &str) -> Result<Option<sled::IVec>, StorageError> {
-        self.meta.get(key).map_err(self.wrap())
-    }
-
-    fn number(&self, key: &str) -> Result<Option<u64>, StorageError> {
-        let Some(bytes) = self.meta(key)? else {
-            return Ok(None);
-        };
-        let bytes = <[u8; 8]>::try_from(&*bytes);
-        let bytes = bytes.map_err(|_| damaged(&self.dir, format!("{key} is no number")))?;
-        Ok(Some(u64::from_le_bytes(bytes)))
-    }
-
-    fn set_number(&self, key: &str, value: u64) -> Result<(), StorageError> {
-        self.meta
-            .insert(key, &value.to_le_bytes())
-            .map_err(self.wrap())?;
-        Ok(())
-    }
-
     fn wrap(&self) -> impl Fn(sled::Error) -> StorageError + '_ {
         wrap(&self.dir)
+    }
+}
+
+impl std::fmt::Debug for DocumentStore {
+    // sled's own would print every record.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DocumentStore").field(&self.dir).finish()
     }
 }
 

@@ -100,7 +100,7 @@ pub fn search_batch(
     task: Task<'_>,
 ) -> Result<Vec<FlatHits>, StorageError> {
     let dimension = matrix.dimension();
-    if queries.len() % dimension != 0 {
+    if !queries.len().is_multiple_of(dimension) {
         let message = format!(
             "{} numbers are no whole number of queries of {dimension}",
             queries.len()

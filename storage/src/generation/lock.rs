@@ -6,7 +6,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{GenerationId, StorageError, disk};
 
@@ -91,20 +91,15 @@ impl WriterLock {
     /// Removes what crashed writers left half-built. What cannot be removed now is tried again by the
     /// next writer.
     pub fn sweep(&self) {
-        for dir in [
-            self.collection.dir().to_path_buf(),
-            self.collection.generations_dir(),
-        ] {
-            let entries = disk::entries(&dir).unwrap_or_default();
-            for path in entries.iter().map(|entry| entry.path()) {
-                if path.extension().is_some_and(|extension| extension == "tmp") {
-                    let _ = if path.is_dir() {
-                        disk::remove_tree(&path)
-                    } else {
-                        disk::remove_file(&path)
-                    };
-                }
+        for path in tmp_entries(self.collection.dir()) {
+            // A file of another name may belong to a process that is creating this collection.
+            let name = path.file_name().unwrap_or_default();
+            if name.to_string_lossy().starts_with(super::CURRENT) {
+                let _ = disk::remove_file(&path);
             }
+        }
+        for path in tmp_entries(&self.collection.generations_dir()) {
+            let _ = disk::remove_tree(&path);
         }
     }
 
@@ -122,6 +117,14 @@ impl WriterLock {
             let _ = disk::rename(&dir, &doomed).and_then(|()| disk::remove_tree(&doomed));
         }
     }
+}
+
+/// Entries of the folder `dir` that end in `.tmp`; none when it cannot be listed.
+fn tmp_entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = disk::entries(dir).unwrap_or_default().into_iter();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
 }
 
 /// Who holds the lock of `collection`.

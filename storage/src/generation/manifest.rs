@@ -132,6 +132,9 @@ impl Manifest {
                 return wrong(format!("{name:?} is no plain file name"));
             }
         }
+        if let Some(entry) = self.matrices.iter().find(|entry| entry.rows == 0) {
+            return wrong(format!("{} has no rows", entry.file));
+        }
         let rows: u64 = self.matrices.iter().map(|entry| entry.rows).sum();
         if rows != self.rows {
             return wrong(format!("{} rows in all, {rows} in the segments", self.rows));
@@ -159,9 +162,19 @@ impl Generation {
             .iter()
             .map(|entry| entry.file.as_str());
         let matrix = Matrix::open(&self.dir, names, encoder.dimension)?;
+        // Segments without rows are left out, and listed ones have rows: both lists are equally long
+        // unless a file was exchanged for an empty one, which the total shows.
+        if matrix.len() as u64 != self.manifest.rows {
+            let detail = format!("{} rows listed, {} found", self.manifest.rows, matrix.len());
+            return Err(StorageError::corrupt(
+                self.dir.join(super::MANIFEST),
+                "body",
+                detail,
+            ));
+        }
         for (segment, entry) in matrix.segments().iter().zip(&self.manifest.matrices) {
-            let found = (segment.len() as u64, segment.first(), segment.last());
-            if found != (entry.rows, Some(entry.first), Some(entry.last)) {
+            let found = (segment.first(), segment.last());
+            if found != (Some(entry.first), Some(entry.last)) {
                 let detail = format!("the manifest lists {entry:?}");
                 return Err(StorageError::corrupt(segment.path(), "header", detail));
             }

@@ -103,7 +103,7 @@ impl Kernels {
 
     /// The kernels of `level`, if this CPU has it.
     pub fn at(level: Level) -> Option<Self> {
-        level.is_available().then(|| match level {
+        let kernels = match level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => dot::avx2::KERNELS,
             #[cfg(target_arch = "x86_64")]
@@ -111,7 +111,8 @@ impl Kernels {
             #[cfg(target_arch = "aarch64")]
             Level::Neon => dot::neon::KERNELS,
             _ => dot::SCALAR,
-        })
+        };
+        level.is_available().then_some(kernels)
     }
 
     /// The level these kernels are written for.

@@ -86,31 +86,42 @@ impl Rows<'_> {
 #[derive(Debug, Clone)]
 pub struct Matrix {
     dimension: usize,
+    /// None is empty.
     segments: Vec<Arc<MatrixSegment>>,
     /// First row of each segment, and the total at the end.
     starts: Vec<usize>,
 }
 
 impl Matrix {
-    /// Joins `segments`, which must stand in ascending id order and not overlap.
+    /// Joins `segments`, which must stand in ascending id order and not overlap. Those without rows
+    /// are left out.
     ///
     /// # Errors
-    /// [`StorageError::Invalid`] on another dimension, and [`StorageError::Corrupt`] for ids out of order.
+    /// [`StorageError::Invalid`] on another dimension or 0, and [`StorageError::Corrupt`] for ids out of order.
     pub fn new(dimension: usize, segments: Vec<Arc<MatrixSegment>>) -> Result<Self, StorageError> {
+        if dimension == 0 {
+            return Err(StorageError::Invalid("vectors of 0 numbers".into()));
+        }
+        let mut kept: Vec<Arc<MatrixSegment>> = Vec::with_capacity(segments.len());
         let mut starts = vec![0];
-        let mut last = None;
-        for segment in &segments {
-            check_dimension(segment, dimension)?;
-            if segment.first() <= last && !segment.is_empty() && last.is_some() {
+        for segment in segments {
+            check_dimension(&segment, dimension)?;
+            if segment.is_empty() {
+                continue;
+            }
+            if kept
+                .last()
+                .is_some_and(|before| before.last() >= segment.first())
+            {
                 let detail = "ids of segments overlap or are out of order";
                 return Err(StorageError::corrupt(segment.path(), "ids", detail));
             }
-            last = segment.last().or(last);
-            starts.push(starts[starts.len() - 1] + segment.len());
+            starts.push(starts[kept.len()] + segment.len());
+            kept.push(segment);
         }
         Ok(Self {
             dimension,
-            segments,
+            segments: kept,
             starts,
         })
     }
@@ -153,9 +164,7 @@ impl Matrix {
 
     /// Number of the row of `id`, if there is one.
     pub fn row_of(&self, id: PassageId) -> Option<usize> {
-        let at = self
-            .segments
-            .partition_point(|s| s.last().is_none_or(|last| last < id));
+        let at = self.segments.partition_point(|s| s.last() < Some(id));
         let segment = self.segments.get(at)?;
         Some(self.starts[at] + segment.row_of(id)?)
     }
