@@ -5,7 +5,8 @@
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Diag, Mat, MatMut, MatRef, Par};
+use faer::diag::Diag;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use crate::StorageError;
 
