@@ -19,13 +19,20 @@ pub(super) struct Centroids<'a> {
 
 /// The lists of each vector of `block` (n, e): (n, copies), the nearest first.
 pub(super) fn lists(block: &[f32], centroids: &Centroids<'_>, copies: usize) -> Vec<u32> {
-    let count = if copies == 1 { 1 } else { CHOICES.min(centroids.halves.len()) };
+    let count = if copies == 1 {
+        1
+    } else {
+        CHOICES.min(centroids.halves.len())
+    };
     let near = nearest(block, centroids.e, centroids.rows, centroids.halves, count);
     if copies == 1 {
         return near;
     }
-    let rows = block.chunks_exact(centroids.e).zip(near.chunks_exact(count));
-    rows.flat_map(|(x, near)| [near[0], second(x, near, centroids)]).collect()
+    let rows = block
+        .chunks_exact(centroids.e)
+        .zip(near.chunks_exact(count));
+    rows.flat_map(|(x, near)| [near[0], second(x, near, centroids)])
+        .collect()
 }
 
 /// The list among `near[1..]` whose residual is short and not parallel to that of `near[0]`: a query
@@ -43,5 +50,7 @@ fn second(x: &[f32], near: &[u32], centroids: &Centroids<'_>) -> u32 {
         squared(&other) + PARALLEL * along * along / length
     };
     let rated = near[1..].iter().map(|&list| (loss(list), list));
-    rated.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(near[0], |(_, list)| list)
+    rated
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or(near[0], |(_, list)| list)
 }

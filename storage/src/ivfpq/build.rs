@@ -95,30 +95,67 @@ pub fn build(
     let placed = place(&source, &trained, task)?;
     let drawn = encode(&source, &trained, &placed, task)?;
     let mut geometry = geometry(&source, matrix, params, &trained, &placed, &drawn);
-    write(path, &mut geometry, &placed.model, &drawn.lists, &drawn.slots, &[])?;
-    let (points, sample) = recall::measure(path, matrix, keep, params.queries.as_deref(), params.seed, task)?;
+    write(
+        path,
+        &mut geometry,
+        &placed.model,
+        &drawn.lists,
+        &drawn.slots,
+        &[],
+    )?;
+    let (points, sample) = recall::measure(
+        path,
+        matrix,
+        keep,
+        params.queries.as_deref(),
+        params.seed,
+        task,
+    )?;
     geometry.sample = sample;
     std::fs::remove_file(path).map_err(StorageError::io("replace", path))?;
-    write(path, &mut geometry, &placed.model, &drawn.lists, &drawn.slots, &points)
+    write(
+        path,
+        &mut geometry,
+        &placed.model,
+        &drawn.lists,
+        &drawn.slots,
+        &points,
+    )
 }
 
 fn check(params: &BuildParams, dimension: usize) -> Result<(), StorageError> {
     let bad = |message: String| Err(StorageError::Invalid(message));
-    let codes = |m: usize| (GROUP..=MAX_SUBSPACES - 2 * GROUP).contains(&m) && m.is_multiple_of(GROUP);
-    for m in [params.subspaces, params.list_subspaces].into_iter().flatten() {
+    let codes =
+        |m: usize| (GROUP..=MAX_SUBSPACES - 2 * GROUP).contains(&m) && m.is_multiple_of(GROUP);
+    for m in [params.subspaces, params.list_subspaces]
+        .into_iter()
+        .flatten()
+    {
         if !codes(m) {
-            return bad(format!("{m} subspaces; a multiple of 8 from 8 to 496 is needed"));
+            return bad(format!(
+                "{m} subspaces; a multiple of 8 from 8 to 496 is needed"
+            ));
         }
     }
-    if params.lists.is_some_and(|lists| !(1..=1 << 24).contains(&lists)) {
+    if params
+        .lists
+        .is_some_and(|lists| !(1..=1 << 24).contains(&lists))
+    {
         return bad("an index has 1 to 2^24 lists".into());
     }
     if !(1..=2).contains(&params.copies) {
-        return bad(format!("{} copies of each vector; 1 or 2 are possible", params.copies));
+        return bad(format!(
+            "{} copies of each vector; 1 or 2 are possible",
+            params.copies
+        ));
     }
     match &params.queries {
-        Some(queries) if queries.len() % dimension != 0 || queries.iter().any(|x| !x.is_finite()) => {
-            bad(format!("queries must be whole vectors of {dimension} finite numbers"))
+        Some(queries)
+            if queries.len() % dimension != 0 || queries.iter().any(|x| !x.is_finite()) =>
+        {
+            bad(format!(
+                "queries must be whole vectors of {dimension} finite numbers"
+            ))
         }
         _ => Ok(()),
     }
@@ -138,7 +175,11 @@ struct Trained {
     e: usize,
 }
 
-fn train(source: &Source<'_>, params: &BuildParams, task: Task<'_>) -> Result<Trained, StorageError> {
+fn train(
+    source: &Source<'_>,
+    params: &BuildParams,
+    task: Task<'_>,
+) -> Result<Trained, StorageError> {
     let (n, d) = (source.len(), source.dimension());
     let wanted = params.lists.unwrap_or_else(|| default_lists(n));
     let count = wanted.min(n).max(1);
@@ -150,13 +191,20 @@ fn train(source: &Source<'_>, params: &BuildParams, task: Task<'_>) -> Result<Tr
     drop(sample);
     task.report("finding lists", 0, 0);
     let centroids = kmeans::train(&reduced, e, count, params.seed, task)?;
-    let subspaces = params.subspaces.unwrap_or_else(|| whole_groups(e.div_ceil(4)));
+    let subspaces = params
+        .subspaces
+        .unwrap_or_else(|| whole_groups(e.div_ceil(4)));
     let residuals = residuals(&reduced, e, &centroids, params.seed);
     let turn = model::rotation(&residuals, e, subspaces, params.seed, task)?;
     let centroids = turned(&centroids, e, &turn);
-    let list_subspaces = params.list_subspaces.unwrap_or_else(|| whole_groups(e.div_ceil(2)));
+    let list_subspaces = params
+        .list_subspaces
+        .unwrap_or_else(|| whole_groups(e.div_ceil(2)));
     Ok(Trained {
-        rotation: model::compose(&turn, &principal, e).into_iter().map(f16::from_f32).collect(),
+        rotation: model::compose(&turn, &principal, e)
+            .into_iter()
+            .map(f16::from_f32)
+            .collect(),
         lists: Codebook::train(&centroids, e, list_subspaces, params.seed),
         centroids,
         subspaces,
@@ -173,7 +221,8 @@ fn default_lists(n: usize) -> usize {
 }
 
 fn whole_groups(m: usize) -> usize {
-    m.next_multiple_of(GROUP).clamp(GROUP, MAX_SUBSPACES - 2 * GROUP)
+    m.next_multiple_of(GROUP)
+        .clamp(GROUP, MAX_SUBSPACES - 2 * GROUP)
 }
 
 /// Up to `count` live rows; one zero vector when there are none.
@@ -189,7 +238,11 @@ fn sample(source: &Source<'_>, count: usize, seed: u64) -> Result<Vec<f32>, Stor
 /// Residuals of up to [`model::ROTATION_SAMPLE`] rows of `data` from their nearest centroids.
 fn residuals(data: &[f32], e: usize, centroids: &[f32], seed: u64) -> Vec<f32> {
     let rows = Rng::new(seed, 4).sample(data.len() / e, model::ROTATION_SAMPLE);
-    let mut chosen: Vec<f32> = rows.iter().flat_map(|&at| row(data, e, at)).copied().collect();
+    let mut chosen: Vec<f32> = rows
+        .iter()
+        .flat_map(|&at| row(data, e, at))
+        .copied()
+        .collect();
     let halves = half_squares(centroids, e);
     chosen.par_chunks_mut(kmeans::ROWS * e).for_each(|block| {
         let near = kmeans::nearest(block, e, centroids, &halves, 1);
@@ -222,7 +275,11 @@ fn place(source: &Source<'_>, trained: &Trained, task: Task<'_>) -> Result<Place
     let count = trained.centroids.len() / e;
     let rotation: Vec<f32> = trained.rotation.iter().map(|x| x.to_f32()).collect();
     let halves = half_squares(&trained.centroids, e);
-    let centroids = Centroids { rows: &trained.centroids, halves: &halves, e };
+    let centroids = Centroids {
+        rows: &trained.centroids,
+        halves: &halves,
+        e,
+    };
     let mut lists = Vec::with_capacity(source.len() * copies);
     let (mut counts, mut sums) = (vec![0u32; count], vec![0.0f32; count * e]);
     let mut lengths = (f32::INFINITY, 0.0f32);
@@ -232,17 +289,25 @@ fn place(source: &Source<'_>, trained: &Trained, task: Task<'_>) -> Result<Place
         let halves: Vec<f32> = rows.chunks_exact(d).map(|x| squared(x) / 2.0).collect();
         (turned, lists, halves)
     };
-    stream(source, "assigning vectors to lists", task, work, |(turned, near, halves)| {
-        for (x, near) in turned.chunks_exact(e).zip(near.chunks_exact(copies)) {
-            for &list in near {
-                counts[list as usize] += 1;
-                let sum = &mut sums[list as usize * e..][..e];
-                sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+    stream(
+        source,
+        "assigning vectors to lists",
+        task,
+        work,
+        |(turned, near, halves)| {
+            for (x, near) in turned.chunks_exact(e).zip(near.chunks_exact(copies)) {
+                for &list in near {
+                    counts[list as usize] += 1;
+                    let sum = &mut sums[list as usize * e..][..e];
+                    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+                }
             }
-        }
-        lengths = halves.iter().fold(lengths, |(low, high), &h| (low.min(h), high.max(h)));
-        lists.extend(near);
-    })?;
+            lengths = halves
+                .iter()
+                .fold(lengths, |(low, high), &h| (low.min(h), high.max(h)));
+            lists.extend(near);
+        },
+    )?;
     let means = means(&sums, &counts, &trained.centroids, e);
     let (list_codes, decoded) = round_trip(&trained.lists, &means, e);
     let residuals = code_sample(source, trained, &rotation, &lists, &decoded)?;
@@ -252,14 +317,31 @@ fn place(source: &Source<'_>, trained: &Trained, task: Task<'_>) -> Result<Place
         lists: trained.lists.clone(),
         codes: Codebook::train(&residuals, e, trained.subspaces, trained.seed),
     };
-    let low = if lengths.0.is_finite() { lengths.0 } else { 0.0 };
-    let norm = (low, ((lengths.1 - low) / NORM_CODES as f32).max(f32::MIN_POSITIVE));
-    Ok(Placed { model, lists, counts, list_codes, decoded, norm })
+    let low = if lengths.0.is_finite() {
+        lengths.0
+    } else {
+        0.0
+    };
+    let norm = (
+        low,
+        ((lengths.1 - low) / NORM_CODES as f32).max(f32::MIN_POSITIVE),
+    );
+    Ok(Placed {
+        model,
+        lists,
+        counts,
+        list_codes,
+        decoded,
+        norm,
+    })
 }
 
 /// The mean of each list's members; an empty list keeps its centroid.
 fn means(sums: &[f32], counts: &[u32], centroids: &[f32], e: usize) -> Vec<f32> {
-    let rows = sums.chunks_exact(e).zip(centroids.chunks_exact(e)).zip(counts);
+    let rows = sums
+        .chunks_exact(e)
+        .zip(centroids.chunks_exact(e))
+        .zip(counts);
     rows.flat_map(|((sum, centroid), &count)| {
         let mean = |(s, c): (&f32, &f32)| if count == 0 { *c } else { s / count as f32 };
         sum.iter().zip(centroid).map(mean).collect::<Vec<_>>()
@@ -273,7 +355,11 @@ pub(super) fn round_trip(book: &Codebook, rows: &[f32], e: usize) -> (Vec<u8>, V
     let mut codes = vec![0; (rows.len() / e).div_ceil(BLOCK) * m / 2 * BLOCK];
     let mut decoded = vec![0.0; rows.len()];
     let mut nibbles = vec![0; m];
-    for (at, (x, out)) in rows.chunks_exact(e).zip(decoded.chunks_exact_mut(e)).enumerate() {
+    for (at, (x, out)) in rows
+        .chunks_exact(e)
+        .zip(decoded.chunks_exact_mut(e))
+        .enumerate()
+    {
         book.encode(x, &mut nibbles);
         book.decode(&nibbles, out);
         put_code(&mut codes, at, &nibbles);
@@ -305,7 +391,11 @@ fn code_sample(
         return Ok(vec![0.0; e]);
     }
     let rows = Rng::new(trained.seed, 5).sample(source.len(), CODE_SAMPLE / copies);
-    let turned = turned(&source.read(rows.iter().copied())?, source.dimension(), rotation);
+    let turned = turned(
+        &source.read(rows.iter().copied())?,
+        source.dimension(),
+        rotation,
+    );
     let mut out = Vec::with_capacity(turned.len() * copies);
     for (x, at) in turned.chunks_exact(e).zip(rows) {
         for &list in &lists[at * copies..(at + 1) * copies] {
@@ -322,7 +412,12 @@ struct Drawn {
     lists: Lists,
 }
 
-fn encode(source: &Source<'_>, trained: &Trained, placed: &Placed, task: Task<'_>) -> Result<Drawn, StorageError> {
+fn encode(
+    source: &Source<'_>,
+    trained: &Trained,
+    placed: &Placed,
+    task: Task<'_>,
+) -> Result<Drawn, StorageError> {
     let (e, copies, d) = (trained.e, trained.copies, source.dimension());
     let encoder = Encoder {
         model: &placed.model,
@@ -335,7 +430,10 @@ fn encode(source: &Source<'_>, trained: &Trained, placed: &Placed, task: Task<'_
     let mut spread = vec![0.0f32; placed.counts.len()];
     let work = |start: usize, rows: &[f32]| {
         let end = start + rows.len() / d;
-        (start, encoder.encode(rows, &placed.lists[start * copies..end * copies]))
+        (
+            start,
+            encoder.encode(rows, &placed.lists[start * copies..end * copies]),
+        )
     };
     stream(source, "encoding vectors", task, work, |(start, codes)| {
         for (at, code) in codes.chunks(copies).enumerate() {
@@ -346,7 +444,12 @@ fn encode(source: &Source<'_>, trained: &Trained, placed: &Placed, task: Task<'_
         }
     })?;
     let (gains, biases) = routing(trained.metric, &placed.decoded, e, &placed.counts, &spread);
-    let lists = Lists { codes: placed.list_codes.clone(), counts: placed.counts.clone(), gains, biases };
+    let lists = Lists {
+        codes: placed.list_codes.clone(),
+        counts: placed.counts.clone(),
+        gains,
+        biases,
+    };
     Ok(Drawn { slots, lists })
 }
 
@@ -381,20 +484,31 @@ impl Encoder<'_> {
         let (d, e) = (self.model.dimension, self.model.inner());
         let copies = lists.len() / (rows.len() / d).max(1);
         let turned = turned(rows, d, &self.rotation);
-        let each = rows.chunks_exact(d).zip(turned.chunks_exact(e)).zip(lists.chunks_exact(copies.max(1)));
-        each.flat_map(|((row, x), lists)| lists.iter().map(move |&list| self.code(row, x, list))).collect()
+        let each = rows
+            .chunks_exact(d)
+            .zip(turned.chunks_exact(e))
+            .zip(lists.chunks_exact(copies.max(1)));
+        each.flat_map(|((row, x), lists)| lists.iter().map(move |&list| self.code(row, x, list)))
+            .collect()
     }
 
     fn code(&self, row: &[f32], x: &[f32], list: u32) -> Code {
         let mut residual = x.to_vec();
-        subtract(&mut residual, kmeans::row(self.centroids, x.len(), list as usize));
+        subtract(
+            &mut residual,
+            kmeans::row(self.centroids, x.len(), list as usize),
+        );
         let mut nibbles = vec![0; self.code_length()];
         let (code, length) = nibbles.split_at_mut(self.model.codes.subspaces());
         self.model.codes.encode(&residual, code);
         if let Some(norm) = self.norm {
             put_length(squared(row) / 2.0, norm, length);
         }
-        Code { list, nibbles, distance: squared(&residual) }
+        Code {
+            list,
+            nibbles,
+            distance: squared(&residual),
+        }
     }
 }
 
@@ -411,18 +525,43 @@ fn put_length(half: f32, (low, step): (f32, f32), nibbles: &mut [u8]) {
 /// Factor and addend of each list's routing score. A centroid is shorter than its members, the more the wider
 /// its list: dividing by the square root of its length, and adding a share of the radius, made up
 /// for it best among the powers and shares tried. L2 needs its half squared length instead.
-pub(super) fn routing(metric: Metric, centroids: &[f32], e: usize, counts: &[u32], spread: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn routing(
+    metric: Metric,
+    centroids: &[f32],
+    e: usize,
+    counts: &[u32],
+    spread: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
     let squares: Vec<f32> = centroids.chunks_exact(e).map(squared).collect();
     if metric == Metric::L2 {
-        return (vec![1.0; squares.len()], squares.iter().map(|s| -s / 2.0).collect());
+        return (
+            vec![1.0; squares.len()],
+            squares.iter().map(|s| -s / 2.0).collect(),
+        );
     }
     let mean = squares.iter().map(|s| s.sqrt()).sum::<f32>() / squares.len() as f32;
-    let gain = |s: &f32| if *s > 0.0 && mean > 0.0 { (mean / s.sqrt()).sqrt().min(4.0) } else { 1.0 };
+    let gain = |s: &f32| {
+        if *s > 0.0 && mean > 0.0 {
+            (mean / s.sqrt()).sqrt().min(4.0)
+        } else {
+            1.0
+        }
+    };
     let radius = |(&count, &sum): (&u32, &f32)| SPREAD * (sum / count.max(1) as f32).sqrt();
-    (squares.iter().map(gain).collect(), counts.iter().zip(spread).map(radius).collect())
+    (
+        squares.iter().map(gain).collect(),
+        counts.iter().zip(spread).map(radius).collect(),
+    )
 }
 
-fn geometry(source: &Source<'_>, matrix: &Matrix, params: &BuildParams, trained: &Trained, placed: &Placed, drawn: &Drawn) -> Geometry {
+fn geometry(
+    source: &Source<'_>,
+    matrix: &Matrix,
+    params: &BuildParams,
+    trained: &Trained,
+    placed: &Placed,
+    drawn: &Drawn,
+) -> Geometry {
     Geometry {
         metric: params.metric,
         dimension: source.dimension(),
@@ -435,7 +574,11 @@ fn geometry(source: &Source<'_>, matrix: &Matrix, params: &BuildParams, trained:
         copies: trained.copies,
         covered: covered(matrix),
         seed: params.seed,
-        norm: if params.metric == Metric::L2 { placed.norm } else { (0.0, 0.0) },
+        norm: if params.metric == Metric::L2 {
+            placed.norm
+        } else {
+            (0.0, 0.0)
+        },
         points: 0,
         sample: 0,
         model_crc: 0,

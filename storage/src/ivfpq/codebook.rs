@@ -43,7 +43,11 @@ impl Codebook {
         }
         parts.into_par_iter().for_each(|(start, end, words)| {
             let width = end - start;
-            let columns: Vec<f32> = data.chunks_exact(d).flat_map(|x| &x[start..end]).copied().collect();
+            let columns: Vec<f32> = data
+                .chunks_exact(d)
+                .flat_map(|x| &x[start..end])
+                .copied()
+                .collect();
             init(&columns, width, words, seed ^ start as u64);
             (0..ROUNDS).for_each(|_| refine(&columns, width, words));
         });
@@ -58,7 +62,11 @@ impl Codebook {
             .into_par_iter()
             .map(|s| {
                 let (start, end) = bounds(ends, s);
-                let columns: Vec<f32> = data.chunks_exact(d).flat_map(|x| &x[start..end]).copied().collect();
+                let columns: Vec<f32> = data
+                    .chunks_exact(d)
+                    .flat_map(|x| &x[start..end])
+                    .copied()
+                    .collect();
                 let mut words = self.words[start * ENTRIES..end * ENTRIES].to_vec();
                 refine(&columns, end - start, &mut words);
                 words
@@ -194,11 +202,13 @@ pub(super) fn turn(data: &[f32], d: usize, rotation: &[f32]) -> Vec<f32> {
 /// What is left of `data` (n, d) after encoding.
 pub(super) fn round_trip(book: &Codebook, data: &[f32], d: usize) -> Vec<f32> {
     let mut out = vec![0.0; data.len()];
-    data.par_chunks_exact(d).zip(out.par_chunks_exact_mut(d)).for_each(|(x, out)| {
-        let mut codes = vec![0; book.subspaces()];
-        book.encode(x, &mut codes);
-        book.decode(&codes, out);
-    });
+    data.par_chunks_exact(d)
+        .zip(out.par_chunks_exact_mut(d))
+        .for_each(|(x, out)| {
+            let mut codes = vec![0; book.subspaces()];
+            book.encode(x, &mut codes);
+            book.decode(&codes, out);
+        });
     out
 }
 
@@ -211,7 +221,12 @@ pub(super) fn allocate(variances: &[f64], m: usize) -> Vec<usize> {
         let (start, end) = bounds(&ends, s);
         end - start
     };
-    let floor = variances.first().copied().unwrap_or(1.0).max(f64::MIN_POSITIVE) * 1e-9;
+    let floor = variances
+        .first()
+        .copied()
+        .unwrap_or(1.0)
+        .max(f64::MIN_POSITIVE)
+        * 1e-9;
     for (at, &variance) in variances.iter().enumerate() {
         let open = (0..m).filter(|&s| groups[s].1.len() < room(s));
         let least = open.min_by(|&a, &b| groups[a].0.total_cmp(&groups[b].0));

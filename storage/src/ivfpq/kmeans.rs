@@ -21,7 +21,13 @@ const ROUNDS: usize = 8;
 const POLISH: usize = 3;
 
 /// `k` centroids (k, d) of `data` (n, d), n at least 1. Empty clusters take half of the largest.
-pub(super) fn train(data: &[f32], d: usize, k: usize, seed: u64, task: Task<'_>) -> Result<Vec<f32>, StorageError> {
+pub(super) fn train(
+    data: &[f32],
+    d: usize,
+    k: usize,
+    seed: u64,
+    task: Task<'_>,
+) -> Result<Vec<f32>, StorageError> {
     if k <= ONE_LEVEL || data.len() / d < 4 * k {
         return lloyd(data, d, spread(data, d, k, seed), ROUNDS, task);
     }
@@ -37,7 +43,11 @@ pub(super) fn train(data: &[f32], d: usize, k: usize, seed: u64, task: Task<'_>)
             if share == 0 {
                 return Ok(Vec::new());
             }
-            let part: Vec<f32> = members.iter().flat_map(|&m| row(data, d, m as usize)).copied().collect();
+            let part: Vec<f32> = members
+                .iter()
+                .flat_map(|&m| row(data, d, m as usize))
+                .copied()
+                .collect();
             let start = spread(&part, d, share, seed ^ (at as u64 + 1));
             lloyd(&part, d, start, ROUNDS, task)
         })
@@ -74,8 +84,14 @@ fn spread(data: &[f32], d: usize, k: usize, seed: u64) -> Vec<f32> {
     for _ in 0..k {
         let chosen = row(data, d, next);
         centroids.extend_from_slice(chosen);
-        let distances = pool.par_iter().with_min_len(64).map(|&at| distance(row(data, d, at), chosen));
-        far.par_iter_mut().with_min_len(64).zip(distances).for_each(|(far, new)| *far = far.min(new));
+        let distances = pool
+            .par_iter()
+            .with_min_len(64)
+            .map(|&at| distance(row(data, d, at), chosen));
+        far.par_iter_mut()
+            .with_min_len(64)
+            .zip(distances)
+            .for_each(|(far, new)| *far = far.min(new));
         next = pool[draw(&far, &mut rng)];
     }
     centroids
@@ -98,7 +114,13 @@ fn draw(weights: &[f32], rng: &mut Rng) -> usize {
     weights.len() - 1
 }
 
-fn lloyd(data: &[f32], d: usize, mut centroids: Vec<f32>, rounds: usize, task: Task<'_>) -> Result<Vec<f32>, StorageError> {
+fn lloyd(
+    data: &[f32],
+    d: usize,
+    mut centroids: Vec<f32>,
+    rounds: usize,
+    task: Task<'_>,
+) -> Result<Vec<f32>, StorageError> {
     let k = centroids.len() / d;
     for _ in 0..rounds {
         task.check()?;
@@ -129,7 +151,9 @@ fn mean(data: &[f32], d: usize, members: &[u32], centroid: &mut [f32]) {
 
 /// Moves each empty centroid next to that of the largest cluster left, the two a hair apart.
 fn split_largest(centroids: &mut [f32], d: usize, members: &[Vec<u32>]) {
-    let empty: Vec<usize> = (0..members.len()).filter(|&c| members[c].is_empty()).collect();
+    let empty: Vec<usize> = (0..members.len())
+        .filter(|&c| members[c].is_empty())
+        .collect();
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_by_key(|&c| (std::cmp::Reverse(members[c].len()), c));
     for (&hole, &large) in empty.iter().zip(&order) {
@@ -152,7 +176,10 @@ pub(super) fn members(nearest: &[u32], k: usize) -> Vec<Vec<u32>> {
 
 /// Half the squared length of each centroid: what its inner product is lowered by to rank by distance.
 pub(super) fn half_squares(centroids: &[f32], d: usize) -> Vec<f32> {
-    centroids.chunks_exact(d).map(|c| squared(c) / 2.0).collect()
+    centroids
+        .chunks_exact(d)
+        .map(|c| squared(c) / 2.0)
+        .collect()
 }
 
 /// The nearest centroid of each vector; the lower number wins a tie.
@@ -165,14 +192,27 @@ fn nearest_of_all(data: &[f32], d: usize, centroids: &[f32]) -> Vec<u32> {
 
 /// The `count` nearest centroids of each vector of `block`, nearest first: (n, count).
 /// `count` must not exceed the number of centroids.
-pub(super) fn nearest(block: &[f32], d: usize, centroids: &[f32], halves: &[f32], count: usize) -> Vec<u32> {
+pub(super) fn nearest(
+    block: &[f32],
+    d: usize,
+    centroids: &[f32],
+    halves: &[f32],
+    count: usize,
+) -> Vec<u32> {
     let n = block.len() / d;
     let mut scores = vec![0.0; n * TILE.min(halves.len())];
     let mut best = vec![(f32::NEG_INFINITY, 0u32); n * count];
-    for (tile, (centroids, halves)) in centroids.chunks(TILE * d).zip(halves.chunks(TILE)).enumerate() {
+    for (tile, (centroids, halves)) in centroids
+        .chunks(TILE * d)
+        .zip(halves.chunks(TILE))
+        .enumerate()
+    {
         let scores = &mut scores[..n * halves.len()];
         times_transposed(block, centroids, d, scores);
-        for (scores, best) in scores.chunks_exact(halves.len()).zip(best.chunks_exact_mut(count)) {
+        for (scores, best) in scores
+            .chunks_exact(halves.len())
+            .zip(best.chunks_exact_mut(count))
+        {
             for ((score, half), id) in scores.iter().zip(halves).zip((tile * TILE) as u32..) {
                 offer(best, score - half, id);
             }

@@ -39,9 +39,29 @@ const HEADER_CRC: Field = RESERVED.then("header_crc", 4);
 /// All header fields in order, for the test that compares them with FORMAT.md.
 #[cfg(test)]
 pub(crate) const FIELDS: [Field; 23] = [
-    MAGIC, VERSION_FIELD, METRIC, DIMENSION, INNER, SUBSPACES, LIST_SUBSPACES, LISTS, BLOCKS,
-    VECTORS, COPIES, COVERED, SEED, NORM_LOW, NORM_STEP, POINTS, SAMPLE, MODEL_CRC, LISTS_CRC,
-    RECALL_CRC, FLAGS, RESERVED, HEADER_CRC,
+    MAGIC,
+    VERSION_FIELD,
+    METRIC,
+    DIMENSION,
+    INNER,
+    SUBSPACES,
+    LIST_SUBSPACES,
+    LISTS,
+    BLOCKS,
+    VECTORS,
+    COPIES,
+    COVERED,
+    SEED,
+    NORM_LOW,
+    NORM_STEP,
+    POINTS,
+    SAMPLE,
+    MODEL_CRC,
+    LISTS_CRC,
+    RECALL_CRC,
+    FLAGS,
+    RESERVED,
+    HEADER_CRC,
 ];
 
 pub(super) const HEADER: Header = Header {
@@ -140,7 +160,14 @@ impl Geometry {
         let codes = aligned(ids.checked_add(4 * slots)?)?;
         let bytes = (self.blocks as u64).checked_mul(self.block_bytes() as u64)?;
         let end = codes.checked_add(bytes)?;
-        Some(Sections { model, lists, recall, ids, codes, end })
+        Some(Sections {
+            model,
+            lists,
+            recall,
+            ids,
+            codes,
+            end,
+        })
     }
 
     /// The sealed header.
@@ -201,7 +228,10 @@ impl Geometry {
             copies: number(COPIES),
             covered: COVERED.get(header),
             seed: SEED.get(header),
-            norm: (f32::from_bits(NORM_LOW.get_u32(header)), f32::from_bits(NORM_STEP.get_u32(header))),
+            norm: (
+                f32::from_bits(NORM_LOW.get_u32(header)),
+                f32::from_bits(NORM_STEP.get_u32(header)),
+            ),
             points: number(POINTS),
             sample: number(SAMPLE),
             model_crc: MODEL_CRC.get_u32(header),
@@ -209,11 +239,17 @@ impl Geometry {
             recall_crc: RECALL_CRC.get_u32(header),
         };
         geometry.check().map_err(bad)?;
-        let sections = geometry.sections().ok_or_else(|| bad("sections past 2^64 bytes".into()))?;
+        let sections = geometry
+            .sections()
+            .ok_or_else(|| bad("sections past 2^64 bytes".into()))?;
         if sections.end == file.len() as u64 {
             return Ok((geometry, sections));
         }
-        Err(bad(format!("{} bytes expected, the file has {}", sections.end, file.len())))
+        Err(bad(format!(
+            "{} bytes expected, the file has {}",
+            sections.end,
+            file.len()
+        )))
     }
 
     /// Are the numbers ones a writer would write?

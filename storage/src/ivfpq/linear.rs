@@ -3,9 +3,9 @@
 //! faer does the work, on one thread a call; callers cut blocks at fixed boundaries and share those
 //! between threads, so that no sum depends on how many threads there are.
 
+use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
-use faer::diag::Diag;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use crate::StorageError;
@@ -73,7 +73,14 @@ pub(super) fn procrustes(m: &[f32], d: usize) -> Result<Vec<f32>, StorageError> 
     )
     .map_err(|_| not_converged("singular values of the rotation"))?;
     let mut rotation = Mat::<f64>::zeros(d, d);
-    matmul(&mut rotation, Accum::Replace, &v, u.transpose(), 1.0, Par::Seq);
+    matmul(
+        &mut rotation,
+        Accum::Replace,
+        &v,
+        u.transpose(),
+        1.0,
+        Par::Seq,
+    );
     let cells = (0..d).flat_map(|i| (0..d).map(move |j| (i, j)));
     Ok(cells.map(|(i, j)| rotation[(i, j)] as f32).collect())
 }

@@ -27,6 +27,7 @@
 mod assign;
 mod build;
 mod codebook;
+mod fold;
 mod kmeans;
 pub(crate) mod layout;
 mod linear;
@@ -39,6 +40,7 @@ mod view;
 mod writer;
 
 pub use build::{BuildParams, build};
+pub use fold::fold;
 pub use recall::Point;
 pub use search::{Answer, Index, Mode, SearchParams};
 

@@ -71,12 +71,20 @@ impl Model {
         };
         let (lists, codes) = (book(geometry.list_subspaces)?, book(geometry.subspaces)?);
         let rotation = numbers(rest);
-        Some(Self { dimension: geometry.dimension, rotation, lists, codes })
+        Some(Self {
+            dimension: geometry.dimension,
+            rotation,
+            lists,
+            codes,
+        })
     }
 }
 
 fn numbers<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Vec<T> {
-    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
+    bytes
+        .chunks_exact(size_of::<T>())
+        .map(bytemuck::pod_read_unaligned)
+        .collect()
 }
 
 /// The leading principal components of `data` (n, d) around the origin, (e, d), with e the least
@@ -114,19 +122,31 @@ fn kept(values: &[f64]) -> usize {
 
 /// Turns residuals (n, e) for `m` subspaces: starts from their own principal components, spread
 /// over the subspaces.
-pub(super) fn rotation(residuals: &[f32], e: usize, m: usize, seed: u64, task: Task<'_>) -> Result<Vec<f32>, StorageError> {
+pub(super) fn rotation(
+    residuals: &[f32],
+    e: usize,
+    m: usize,
+    seed: u64,
+    task: Task<'_>,
+) -> Result<Vec<f32>, StorageError> {
     let mut moments = vec![0.0; e * e];
     add_transposed_times(residuals, residuals, e, e, &mut moments);
     let (values, vectors) = eigen(&moments, e)?;
     let order = allocate(&values, m);
-    let start: Vec<f32> = order.iter().flat_map(|&at| &vectors[at * e..(at + 1) * e]).copied().collect();
+    let start: Vec<f32> = order
+        .iter()
+        .flat_map(|&at| &vectors[at * e..(at + 1) * e])
+        .copied()
+        .collect();
     learn_rotation(residuals, e, m, start, ROUNDS, seed, task)
 }
 
 /// Q · P for `q` (e, e) and `p` (e, d).
 pub(super) fn compose(q: &[f32], p: &[f32], e: usize) -> Vec<f32> {
     let d = p.len() / e;
-    let columns: Vec<f32> = (0..d).flat_map(|j| (0..e).map(move |i| p[i * d + j])).collect();
+    let columns: Vec<f32> = (0..d)
+        .flat_map(|j| (0..e).map(move |i| p[i * d + j]))
+        .collect();
     let mut out = vec![0.0; e * d];
     times_transposed(q, &columns, e, &mut out);
     out

@@ -20,8 +20,8 @@ const SAMPLE: usize = 256;
 /// Neighbours a query should find.
 const K: usize = 10;
 /// Length of the noise added to a unit vector.
-const NOISE: f32 = 0.7;
-const RESCORE: [usize; 5] = [32, 64, 96, 160, 256];
+const NOISE: f32 = 0.85;
+const RESCORE: [usize; 6] = [24, 48, 72, 108, 160, 240];
 /// Codes that could be scored in the time it takes to score a row exactly.
 const ROW_COST: f32 = 60.0;
 
@@ -45,7 +45,10 @@ pub(super) fn bytes(points: &[Point]) -> Vec<u8> {
 
 /// Reads [`bytes`]; what is left over at the end is ignored.
 pub(super) fn read(bytes: &[u8]) -> Vec<Point> {
-    bytes.chunks_exact(16).map(bytemuck::pod_read_unaligned).collect()
+    bytes
+        .chunks_exact(16)
+        .map(bytemuck::pod_read_unaligned)
+        .collect()
 }
 
 /// Measures the index at `path`; returns the settings that no cheaper one beats, cheapest first,
@@ -68,7 +71,10 @@ pub(super) fn measure(
     }
     task.report("measuring recall", 0, 0);
     let truth = flat::search_batch(matrix, &queries, K, index.metric(), keep, task)?;
-    let truth: Vec<Vec<PassageId>> = truth.into_iter().map(|t| t.hits.into_iter().map(|(id, _)| id).collect()).collect();
+    let truth: Vec<Vec<PassageId>> = truth
+        .into_iter()
+        .map(|t| t.hits.into_iter().map(|(id, _)| id).collect())
+        .collect();
     let mut points = Vec::new();
     for nprobe in grid(index.lists()) {
         for rescore in RESCORE {
@@ -97,31 +103,50 @@ fn point(
     nprobe: usize,
     rescore: usize,
 ) -> Result<Point, StorageError> {
-    let params = SearchParams { k: K, nprobe: Some(nprobe), rescore: Some(rescore), ..SearchParams::default() };
+    let params = SearchParams {
+        k: K,
+        nprobe: Some(nprobe),
+        rescore: Some(rescore),
+        ..SearchParams::default()
+    };
     let (mut recall, mut cost) = (0.0, 0.0);
     for (query, truth) in queries.chunks_exact(index.matrix().dimension()).zip(truth) {
         let answer = index.search(query, &params, keep)?;
         recall += share_found(&answer.hits, truth);
         cost += match answer.mode {
             Mode::Exact => index.matrix().len() as f32 * ROW_COST,
-            Mode::Lists { scanned, rescored, .. } => scanned as f32 + ROW_COST * rescored as f32,
+            Mode::Lists {
+                scanned, rescored, ..
+            } => scanned as f32 + ROW_COST * rescored as f32,
         };
     }
     let n = truth.len() as f32;
-    Ok(Point { nprobe: nprobe as u32, rescore: rescore as u32, recall: recall / n, cost: cost / n })
+    Ok(Point {
+        nprobe: nprobe as u32,
+        rescore: rescore as u32,
+        recall: recall / n,
+        cost: cost / n,
+    })
 }
 
 fn share_found(hits: &[(PassageId, f32)], truth: &[PassageId]) -> f32 {
     if truth.is_empty() {
         return 1.0;
     }
-    let found = truth.iter().filter(|id| hits.iter().any(|(hit, _)| hit == *id)).count();
+    let found = truth
+        .iter()
+        .filter(|id| hits.iter().any(|(hit, _)| hit == *id))
+        .count();
     found as f32 / truth.len() as f32
 }
 
 /// The points that find more than every cheaper one, cheapest first.
 fn frontier(mut points: Vec<Point>) -> Vec<Point> {
-    points.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.recall.total_cmp(&a.recall)));
+    points.sort_by(|a, b| {
+        a.cost
+            .total_cmp(&b.cost)
+            .then(b.recall.total_cmp(&a.recall))
+    });
     let mut best = f32::NEG_INFINITY;
     points.retain(|point| {
         let better = point.recall > best;
@@ -140,7 +165,10 @@ fn disturbed(source: &Source<'_>, seed: u64) -> Result<Vec<f32>, StorageError> {
         let length = query.iter().map(|x| x * x).sum::<f32>().sqrt();
         let mut noise: Vec<f32> = query.iter().map(|_| rng.normal()).collect();
         normalise(&mut noise);
-        query.iter_mut().zip(noise).for_each(|(x, noise)| *x += NOISE * length * noise);
+        query
+            .iter_mut()
+            .zip(noise)
+            .for_each(|(x, noise)| *x += NOISE * length * noise);
     }
     Ok(queries)
 }

@@ -39,7 +39,12 @@ pub struct SearchParams {
 
 impl Default for SearchParams {
     fn default() -> Self {
-        Self { k: 10, nprobe: None, rescore: None, target_recall: 0.95 }
+        Self {
+            k: 10,
+            nprobe: None,
+            rescore: None,
+            target_recall: 0.95,
+        }
     }
 }
 
@@ -115,7 +120,14 @@ impl Index {
             starts.push(starts[starts.len() - 1] + segment.len());
         }
         let tail = first_row_from(&matrix, view.geometry.covered);
-        Ok(Self { view, matrix, tail, starts, scan: Scan::best(), level: Level::best() })
+        Ok(Self {
+            view,
+            matrix,
+            tail,
+            starts,
+            scan: Scan::best(),
+            level: Level::best(),
+        })
     }
 
     /// The same index scanned with other kernels; tests compare them.
@@ -192,32 +204,55 @@ impl Index {
     }
 
     /// Nprobe and depth for `params`; `None` when the search should be exact.
-    fn settle(&self, params: &SearchParams, wanted: Option<usize>) -> Result<Option<Setting>, StorageError> {
+    fn settle(
+        &self,
+        params: &SearchParams,
+        wanted: Option<usize>,
+    ) -> Result<Option<Setting>, StorageError> {
         if params.nprobe == Some(0) {
-            return Err(StorageError::Invalid("nprobe is 0; probe at least one list".into()));
+            return Err(StorageError::Invalid(
+                "nprobe is 0; probe at least one list".into(),
+            ));
         }
         if !(0.0..=1.0).contains(&params.target_recall) {
             let target = params.target_recall;
-            return Err(StorageError::Invalid(format!("a target recall of {target}; it is a share from 0 to 1")));
+            return Err(StorageError::Invalid(format!(
+                "a target recall of {target}; it is a share from 0 to 1"
+            )));
         }
         let by_hand = params.nprobe.is_some() || params.rescore.is_some();
-        if wanted.is_some_and(|wanted| wanted <= FEW.max(params.k)) || (!by_hand && params.target_recall >= 1.0) {
+        if wanted.is_some_and(|wanted| wanted <= FEW.max(params.k))
+            || (!by_hand && params.target_recall >= 1.0)
+        {
             return Ok(None);
         }
-        let point = self.view.points.iter().find(|p| p.recall >= params.target_recall);
+        let point = self
+            .view
+            .points
+            .iter()
+            .find(|p| p.recall >= params.target_recall);
         if point.is_none() && params.nprobe.is_none() {
             return Ok(None);
         }
         Ok(Some(self.setting(params, point, wanted)))
     }
 
-    fn setting(&self, params: &SearchParams, point: Option<&Point>, wanted: Option<usize>) -> Setting {
+    fn setting(
+        &self,
+        params: &SearchParams,
+        point: Option<&Point>,
+        wanted: Option<usize>,
+    ) -> Setting {
         // More hits, or fewer wanted rows, reach further out; how much further was measured once and is a
         // square root in both.
         let reach = (params.k.max(10) as f64 / 10.0).sqrt();
-        let share = wanted.map_or(1.0, |w| w as f64 / self.vectors().max(1) as f64).min(1.0);
+        let share = wanted
+            .map_or(1.0, |w| w as f64 / self.vectors().max(1) as f64)
+            .min(1.0);
         let scaled = |n: usize| (n as f64 * reach / share.sqrt()).ceil() as usize;
-        let nprobe = params.nprobe.unwrap_or_else(|| point.map_or(1, |p| scaled(p.nprobe as usize)));
+        let nprobe = params
+            .nprobe
+            .unwrap_or_else(|| point.map_or(1, |p| scaled(p.nprobe as usize)));
         let depth = point.map_or(64, |p| p.rescore as usize) * params.k.max(10) / 10;
         let copies = self.view.geometry.copies;
         Setting {
@@ -229,7 +264,13 @@ impl Index {
         }
     }
 
-    fn exact(&self, query: &[f32], k: usize, keep: Option<&PassageSet>, wanted: Option<usize>) -> Result<Answer, StorageError> {
+    fn exact(
+        &self,
+        query: &[f32],
+        k: usize,
+        keep: Option<&PassageSet>,
+        wanted: Option<usize>,
+    ) -> Result<Answer, StorageError> {
         let few = wanted.is_some_and(|wanted| wanted <= FEW.max(self.matrix.len() / 64));
         let hits = match keep {
             Some(keep) if few => {
@@ -244,7 +285,10 @@ impl Index {
             }
             _ => flat::search(&self.matrix, query, k, self.metric(), keep)?.hits,
         };
-        Ok(Answer { hits, mode: Mode::Exact })
+        Ok(Answer {
+            hits,
+            mode: Mode::Exact,
+        })
     }
 
     fn probe(
@@ -275,7 +319,17 @@ impl Index {
     /// Turns the query, makes its tables, scores all lists and picks the best `nprobe` into
     /// `scratch.picked`. Returns what the centroids' sums stand for.
     fn route(&self, query: &[f32], nprobe: usize, scratch: &mut Scratch) -> Affine {
-        let Scratch { turned, tables, list_bytes, code_bytes, sums, routes, picked, code_map, .. } = scratch;
+        let Scratch {
+            turned,
+            tables,
+            list_bytes,
+            code_bytes,
+            sums,
+            routes,
+            picked,
+            code_map,
+            ..
+        } = scratch;
         let (model, geometry) = (&self.view.model, &self.view.geometry);
         let length = self.turn(query, model, turned);
         let lists = self.bytes_of(turned, &model.lists, None, tables, list_bytes);
@@ -285,8 +339,15 @@ impl Index {
         sums.resize(padded, 0);
         routes.resize(padded, 0.0);
         self.scan.sums(self.view.list_codes(), list_bytes, sums);
-        let table = lut::Lists { gains: self.view.gains(), biases: self.view.biases() };
-        let weight = if geometry.metric == Metric::L2 { 1.0 } else { length };
+        let table = lut::Lists {
+            gains: self.view.gains(),
+            biases: self.view.biases(),
+        };
+        let weight = if geometry.metric == Metric::L2 {
+            1.0
+        } else {
+            length
+        };
         lut::routes(self.level, sums, table, lists, weight, routes);
         pick(self.level, &routes[..geometry.lists], nprobe, picked);
         lists
@@ -296,7 +357,11 @@ impl Index {
     fn turn(&self, query: &[f32], model: &Model, turned: &mut Vec<f32>) -> f32 {
         let kernels = Kernels::best();
         let length = kernels.dot(query, query).sqrt();
-        let scale = if self.metric() == Metric::Cosine && length > 0.0 { 1.0 / length } else { 1.0 };
+        let scale = if self.metric() == Metric::Cosine && length > 0.0 {
+            1.0 / length
+        } else {
+            1.0
+        };
         turned.clear();
         let rows = model.rotation.chunks_exact(model.dimension);
         turned.extend(rows.map(|row| kernels.dot_half(query, row) * scale));
@@ -322,13 +387,29 @@ impl Index {
         }
         bytes.resize(tables.len(), 0);
         let (offset, step) = lut::to_bytes(self.level, tables, bytes);
-        Affine { offset: offset - low, step }
+        Affine {
+            offset: offset - low,
+            step,
+        }
     }
 
     /// Scans the picked lists and leaves the best `depth` candidates in `scratch.candidates`. Returns the number
     /// of codes scored.
-    fn scan_lists(&self, lists: Affine, depth: usize, keep: Option<&PassageSet>, scratch: &mut Scratch) -> Result<usize, StorageError> {
-        let Scratch { code_bytes, sums, picked, candidates, code_map, .. } = scratch;
+    fn scan_lists(
+        &self,
+        lists: Affine,
+        depth: usize,
+        keep: Option<&PassageSet>,
+        scratch: &mut Scratch,
+    ) -> Result<usize, StorageError> {
+        let Scratch {
+            code_bytes,
+            sums,
+            picked,
+            candidates,
+            code_map,
+            ..
+        } = scratch;
         candidates.clear();
         let (mut bar, mut scanned) = (i32::MIN, 0);
         let room = (2 * depth).max(128);
@@ -337,7 +418,11 @@ impl Index {
                 lut::prefetch(self.view.peek(next));
             }
             let found = self.view.list(list)?;
-            let run = Run { codes: found.codes, vectors: found.vectors, first_slot: found.first_slot };
+            let run = Run {
+                codes: found.codes,
+                vectors: found.vectors,
+                first_slot: found.first_slot,
+            };
             scanned += found.vectors;
             let base = base(lists.score(sums[list as usize]), code_map.step);
             let before = candidates.len();
@@ -367,16 +452,28 @@ impl Index {
 
     /// Scores the rows of the candidates exactly, each row once, into `scratch.kept`.
     fn rescore(&self, scorer: &Scorer<'_>, scratch: &mut Scratch) {
-        let Scratch { candidates, seen, wanted, kept, .. } = scratch;
+        let Scratch {
+            candidates,
+            seen,
+            wanted,
+            kept,
+            ..
+        } = scratch;
         let ids = self.view.ids();
         seen.clear(candidates.len());
         wanted.clear();
         // A row that is gone from the matrix is dead, whether `keep` says so or not.
-        let fresh = candidates.iter().map(|c| ids[c.slot as usize]).filter(|&id| seen.insert(id));
+        let fresh = candidates
+            .iter()
+            .map(|c| ids[c.slot as usize])
+            .filter(|&id| seen.insert(id));
         wanted.extend(fresh.filter_map(|id| Some((id, self.place(id)?))));
         for (at, &(id, place)) in wanted.iter().enumerate() {
             if at == 0 {
-                wanted.iter().take(AHEAD).for_each(|&(_, place)| self.fetch(place));
+                wanted
+                    .iter()
+                    .take(AHEAD)
+                    .for_each(|&(_, place)| self.fetch(place));
             }
             if let Some(&(_, place)) = wanted.get(at + AHEAD) {
                 self.fetch(place);
@@ -386,13 +483,21 @@ impl Index {
     }
 
     /// Scores the wanted rows that are not in the lists; returns their number.
-    fn score_tail(&self, scorer: &Scorer<'_>, keep: Option<&PassageSet>, kept: &mut Vec<(u32, f32)>) -> usize {
+    fn score_tail(
+        &self,
+        scorer: &Scorer<'_>,
+        keep: Option<&PassageSet>,
+        kept: &mut Vec<(u32, f32)>,
+    ) -> usize {
         let before = kept.len();
         for row in self.tail..self.matrix.len() {
             let id = self.matrix.id(row);
             if keep.is_none_or(|keep| keep.contains(id)) {
                 let at = self.starts.partition_point(|&start| start <= row) - 1;
-                kept.push((id.0, scorer.score_row(self.row_at((at as u32, (row - self.starts[at]) as u32)))));
+                kept.push((
+                    id.0,
+                    scorer.score_row(self.row_at((at as u32, (row - self.starts[at]) as u32))),
+                ));
             }
         }
         kept.len() - before
@@ -443,7 +548,7 @@ fn first_row_from(matrix: &Matrix, covered: u64) -> usize {
 /// `score` in units of the codes' step, far enough from the ends of i32 that no sum wraps.
 fn base(score: f32, step: f32) -> i32 {
     const FAR: f32 = (1 << 30) as f32;
-    (score / step).round().clamp(-FAR, FAR) as i32
+    (score / step).clamp(-FAR, FAR) as i32
 }
 
 /// Keeps the best `depth` candidates, ties by slot; returns the lowest score kept when some were cut.
@@ -451,7 +556,8 @@ fn cut(candidates: &mut Vec<Candidate>, depth: usize) -> Option<i32> {
     if candidates.len() <= depth {
         return None;
     }
-    let better_first = |a: &Candidate, b: &Candidate| b.score.cmp(&a.score).then(a.slot.cmp(&b.slot));
+    let better_first =
+        |a: &Candidate, b: &Candidate| b.score.cmp(&a.score).then(a.slot.cmp(&b.slot));
     candidates.select_nth_unstable_by(depth - 1, better_first);
     candidates.truncate(depth);
     candidates.last().map(|last| last.score)
@@ -473,7 +579,9 @@ fn best(kept: &mut Vec<(u32, f32)>, k: usize) -> Vec<(PassageId, f32)> {
 }
 
 fn named(hits: impl IntoIterator<Item = (u32, f32)>) -> Vec<(PassageId, f32)> {
-    hits.into_iter().map(|(id, score)| (PassageId(id), score)).collect()
+    hits.into_iter()
+        .map(|(id, score)| (PassageId(id), score))
+        .collect()
 }
 
 /// Numbers of the `nprobe` lists with the highest `routes` (ties by number): the first few best first, the others
@@ -481,9 +589,16 @@ fn named(hits: impl IntoIterator<Item = (u32, f32)>) -> Vec<(PassageId, f32)> {
 fn pick(level: Level, routes: &[f32], nprobe: usize, picked: &mut Vec<u32>) {
     picked.clear();
     let bar = lowest_bar(level, routes, nprobe);
-    picked.extend((0u32..).zip(routes).filter(|&(_, &route)| route >= bar).map(|(list, _)| list));
+    picked.extend(
+        (0u32..)
+            .zip(routes)
+            .filter(|&(_, &route)| route >= bar)
+            .map(|(list, _)| list),
+    );
     let better_first = |a: &u32, b: &u32| {
-        routes[*b as usize].total_cmp(&routes[*a as usize]).then(a.cmp(b))
+        routes[*b as usize]
+            .total_cmp(&routes[*a as usize])
+            .then(a.cmp(b))
     };
     if picked.len() > nprobe {
         picked.select_nth_unstable_by(nprobe - 1, better_first);
@@ -527,7 +642,8 @@ impl Seen {
     /// Empties it and makes room for `count` ids.
     fn clear(&mut self, count: usize) {
         self.table.clear();
-        self.table.resize((4 * count + 4).next_power_of_two(), Self::FREE);
+        self.table
+            .resize((4 * count + 4).next_power_of_two(), Self::FREE);
     }
 
     /// Adds `id`; was it new?

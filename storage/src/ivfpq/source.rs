@@ -19,7 +19,11 @@ impl<'a> Source<'a> {
     pub(super) fn new(matrix: &'a Matrix, metric: Metric, keep: Option<&PassageSet>) -> Self {
         let live = |&(_, id): &(u32, PassageId)| keep.is_none_or(|keep| keep.contains(id));
         let rows = (0u32..).zip(matrix.ids()).filter(live).map(|(row, _)| row);
-        Self { matrix, metric, rows: rows.collect() }
+        Self {
+            matrix,
+            metric,
+            rows: rows.collect(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -35,8 +39,17 @@ impl<'a> Source<'a> {
         self.matrix.id(self.rows[at] as usize)
     }
 
+    /// Number of the live row of `id`.
+    pub(super) fn position(&self, id: PassageId) -> Option<usize> {
+        let row = u32::try_from(self.matrix.row_of(id)?).ok()?;
+        self.rows.binary_search(&row).ok()
+    }
+
     /// The live rows numbered `at`, (n, d).
-    pub(super) fn read(&self, at: impl ExactSizeIterator<Item = usize>) -> Result<Vec<f32>, StorageError> {
+    pub(super) fn read(
+        &self,
+        at: impl ExactSizeIterator<Item = usize>,
+    ) -> Result<Vec<f32>, StorageError> {
         let d = self.dimension();
         let mut out = vec![0.0; at.len() * d];
         for (at, out) in at.zip(out.chunks_exact_mut(d)) {

@@ -45,19 +45,32 @@ impl View {
     pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
         let file = Mapped::open(path)?;
         let (geometry, sections) = Geometry::read(path, file.bytes())?;
-        let bytes = |section, start: u64, length: u64| view::<u8>(path, section, file.bytes(), start, length);
+        let bytes = |section, start: u64, length: u64| {
+            view::<u8>(path, section, file.bytes(), start, length)
+        };
         let model = bytes("model", sections.model, geometry.model_bytes())?;
         check_crc(path, "model", model, geometry.model_crc)?;
-        let model = Model::read(&geometry, model)
-            .ok_or_else(|| StorageError::corrupt(path, "model", "subspaces do not cover the coordinates"))?;
+        let model = Model::read(&geometry, model).ok_or_else(|| {
+            StorageError::corrupt(path, "model", "subspaces do not cover the coordinates")
+        })?;
         let lists = bytes("lists", sections.lists, geometry.list_bytes())?;
         check_crc(path, "lists", lists, geometry.lists_crc)?;
         let points = bytes("recall", sections.recall, 16 * geometry.points as u64)?;
         check_crc(path, "recall", points, geometry.recall_crc)?;
         let points = super::recall::read(points);
-        let mut view = Self { file, geometry, sections, model, points, starts: Vec::new(), checked: Vec::new() };
+        let mut view = Self {
+            file,
+            geometry,
+            sections,
+            model,
+            points,
+            starts: Vec::new(),
+            checked: Vec::new(),
+        };
         view.starts = view.check_lists(path)?;
-        view.checked = (0..view.geometry.lists.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        view.checked = (0..view.geometry.lists.div_ceil(64))
+            .map(|_| AtomicU64::new(0))
+            .collect();
         Ok(view)
     }
 
@@ -65,10 +78,18 @@ impl View {
         let (lists, counts) = (self.geometry.lists, self.counts());
         let vectors: u64 = counts.iter().map(|&c| u64::from(c)).sum();
         let wanted = self.geometry.vectors as u64 * self.geometry.copies as u64;
-        let finite = self.gains().iter().chain(self.biases()).all(|x| x.is_finite());
+        let finite = self
+            .gains()
+            .iter()
+            .chain(self.biases())
+            .all(|x| x.is_finite());
         starts(counts)
-            .filter(|starts| starts[lists] as usize == self.geometry.blocks && vectors == wanted && finite)
-            .ok_or_else(|| StorageError::corrupt(path, "lists", "they do not add up to the header's counts"))
+            .filter(|starts| {
+                starts[lists] as usize == self.geometry.blocks && vectors == wanted && finite
+            })
+            .ok_or_else(|| {
+                StorageError::corrupt(path, "lists", "they do not add up to the header's counts")
+            })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -118,6 +139,11 @@ impl View {
         bytemuck::cast_slice(&self.file.bytes()[start..start + 4 * BLOCK * self.geometry.blocks])
     }
 
+    /// All codes; only those of lists that were checked may be used.
+    pub(super) fn codes(&self) -> &[u8] {
+        &self.file.bytes()[self.sections.codes as usize..]
+    }
+
     /// The first bytes of `list`, for prefetching.
     #[inline]
     pub(super) fn peek(&self, list: u32) -> &[u8] {
@@ -138,7 +164,11 @@ impl View {
         if self.checked[at / 64].load(Ordering::Relaxed) >> (at % 64) & 1 == 0 {
             self.check_list(at, &self.ids()[start * BLOCK..end * BLOCK], codes)?;
         }
-        Ok(List { codes, vectors: self.counts()[at] as usize, first_slot: (start * BLOCK) as u32 })
+        Ok(List {
+            codes,
+            vectors: self.counts()[at] as usize,
+            first_slot: (start * BLOCK) as u32,
+        })
     }
 
     #[cold]

@@ -68,7 +68,11 @@ impl Slots {
         let start = self.starts[list] as usize;
         self.ids[start * BLOCK + at] = id;
         let end = self.starts[list + 1] as usize;
-        put_code(&mut self.codes[start * self.block_bytes..end * self.block_bytes], at, code);
+        put_code(
+            &mut self.codes[start * self.block_bytes..end * self.block_bytes],
+            at,
+            code,
+        );
         self.filled[list] += 1;
     }
 
@@ -78,7 +82,10 @@ impl Slots {
 
     /// Checksum of each list: its ids, then its codes.
     fn checksums(&self) -> Vec<u32> {
-        let ranges = self.starts.windows(2).map(|w| (w[0] as usize, w[1] as usize));
+        let ranges = self
+            .starts
+            .windows(2)
+            .map(|w| (w[0] as usize, w[1] as usize));
         let sums = ranges.map(|(start, end)| {
             list_crc(
                 &self.ids[start * BLOCK..end * BLOCK],
@@ -113,7 +120,9 @@ pub(super) fn write(
     geometry.model_crc = crc32fast::hash(&model);
     geometry.lists_crc = crc32fast::hash(&lists);
     geometry.recall_crc = crc32fast::hash(&points);
-    let sections = geometry.sections().ok_or_else(|| StorageError::Invalid("the index would pass 2^64 bytes".into()))?;
+    let sections = geometry
+        .sections()
+        .ok_or_else(|| StorageError::Invalid("the index would pass 2^64 bytes".into()))?;
     let mut file = std::io::BufWriter::with_capacity(1 << 20, disk::create(path)?);
     let header = geometry.header();
     let parts: [(u64, &[u8]); 6] = [
@@ -133,7 +142,10 @@ pub(super) fn write(
             .map_err(StorageError::io("write", path))?;
         at = start + bytes.len() as u64;
     }
-    let file = file.into_inner().map_err(|e| e.into_error()).map_err(StorageError::io("write", path))?;
+    let file = file
+        .into_inner()
+        .map_err(|e| e.into_error())
+        .map_err(StorageError::io("write", path))?;
     disk::sync(&file, path)
 }
 

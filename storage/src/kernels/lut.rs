@@ -96,7 +96,7 @@ fn tables_body(query: &[f32], ends: &[u32], codebooks: &[f32], out: &mut [f32]) 
 
 per_level! {
     /// Rounds tables to bytes: entry = round((table - its least entry) / step), step being the widest
-    /// table's range over 255. Returns (sum of the least entries, step); the score of a code is then
+    /// table's range over 254.9. Returns (sum of the least entries, step); the score of a code is then
     /// sum + step · (sum of its bytes), within step / 2 a subspace.
     to_bytes / to_bytes_body(tables: &[f32], out: &mut [u8]) -> (f32, f32)
 }
@@ -109,13 +109,15 @@ fn to_bytes_body(tables: &[f32], out: &mut [u8]) -> (f32, f32) {
         least_sum += least;
         widest = widest.max(most - least);
     }
-    let step = (widest / 255.0).max(f32::MIN_POSITIVE);
+    // Above 2^-100, so that 1 / step is finite; the entries then stay at or below 255 by the choice of step.
+    let step = (widest / 254.9).max(f32::MIN_POSITIVE * 67_108_864.0);
     let scale = 1.0 / step;
     let pairs = tables.as_chunks::<ENTRIES>().0.iter();
     for (table, out) in pairs.zip(out.as_chunks_mut::<ENTRIES>().0) {
         let (least, _) = extremes(table);
         for (entry, out) in table.iter().zip(out) {
-            *out = ((entry - least) * scale + 0.5).min(255.0) as i32 as u8;
+            // 2^23: the sum's low bits are the rounded number.
+            *out = ((entry - least) * scale + 8_388_608.0).to_bits() as u8;
         }
     }
     (least_sum, step)
@@ -202,8 +204,16 @@ fn range_body(scores: &[f32]) -> (f32, f32) {
             high[lane] = high[lane].max(row[lane]);
         }
     }
-    let low = low.iter().chain(rest).copied().fold(f32::INFINITY, f32::min);
-    let high = high.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+    let low = low
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::INFINITY, f32::min);
+    let high = high
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::NEG_INFINITY, f32::max);
     (low, high)
 }
 

@@ -166,4 +166,6 @@ impl Kernels {
 }
 
 #[cfg(test)]
+mod scan_tests;
+#[cfg(test)]
 mod tests;

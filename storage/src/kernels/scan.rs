@@ -128,7 +128,14 @@ impl Scan {
     /// # Panics
     /// When the lengths do not fit, as for [`Scan::sums`], or the run has more vectors than codes.
     #[inline]
-    pub fn above(&self, run: Run<'_>, tables: &[u8], base: i32, bar: i32, out: &mut Vec<Candidate>) {
+    pub fn above(
+        &self,
+        run: Run<'_>,
+        tables: &[u8],
+        base: i32,
+        bar: i32,
+        out: &mut Vec<Candidate>,
+    ) {
         let blocks = blocks(run.codes, tables);
         assert!(run.vectors <= blocks * BLOCK, "vectors within the blocks");
         // SAFETY: `self` exists only for a level this CPU has; the lengths were checked.
@@ -141,10 +148,15 @@ impl Scan {
 fn blocks(codes: &[u8], tables: &[u8]) -> usize {
     let groups = tables.len() / GROUP_TABLE_BYTES;
     assert!(
-        groups > 0 && groups * GROUP <= MAX_SUBSPACES && tables.len().is_multiple_of(GROUP_TABLE_BYTES),
+        groups > 0
+            && groups * GROUP <= MAX_SUBSPACES
+            && tables.len().is_multiple_of(GROUP_TABLE_BYTES),
         "tables of 1 to 64 groups"
     );
-    assert!(codes.len().is_multiple_of(groups * GROUP_CODE_BYTES), "whole blocks");
+    assert!(
+        codes.len().is_multiple_of(groups * GROUP_CODE_BYTES),
+        "whole blocks"
+    );
     codes.len() / (groups * GROUP_CODE_BYTES)
 }
 
@@ -201,7 +213,13 @@ mod scalar {
         }
     }
 
-    pub(super) fn above(run: Run<'_>, tables: &[u8], base: i32, bar: i32, out: &mut Vec<Candidate>) {
+    pub(super) fn above(
+        run: Run<'_>,
+        tables: &[u8],
+        base: i32,
+        bar: i32,
+        out: &mut Vec<Candidate>,
+    ) {
         let blocks = run.codes.chunks_exact(block_bytes(tables));
         for (at, block) in blocks.enumerate() {
             let sums = block_sums(block, tables);

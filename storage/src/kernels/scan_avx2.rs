@@ -63,7 +63,10 @@ unsafe fn block_sums(block: *const u8, tables: *const u8, groups: usize) -> [i32
     unsafe {
         // Interleaving undoes the order of the lanes above: vectors 0-7, then 8-15.
         _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_unpacklo_epi32(even, odd));
-        _mm256_storeu_si256(out.as_mut_ptr().add(8).cast(), _mm256_unpackhi_epi32(even, odd));
+        _mm256_storeu_si256(
+            out.as_mut_ptr().add(8).cast(),
+            _mm256_unpackhi_epi32(even, odd),
+        );
     }
     out
 }

@@ -17,7 +17,11 @@ pub(super) const SCAN: Scan = Scan::new("avx512vbmi", sums, above);
 /// The CPU has AVX-512 F, VBMI and VNNI; `codes` has `N` blocks of `groups` groups, `tables` as many.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")]
-unsafe fn block_sums<const N: usize>(codes: *const u8, tables: *const u8, groups: usize) -> [__m512i; N] {
+unsafe fn block_sums<const N: usize>(
+    codes: *const u8,
+    tables: *const u8,
+    groups: usize,
+) -> [__m512i; N] {
     let nibble = _mm512_set1_epi8(15);
     let position = _mm512_set1_epi32(0x3020_1000);
     let ones = _mm512_set1_epi8(1);
@@ -86,7 +90,13 @@ unsafe fn above(run: Run<'_>, tables: &[u8], base: i32, bar: i32, out: &mut Vec<
             let mut stored = [0; BLOCK];
             // SAFETY: `stored` has 16 numbers.
             unsafe { _mm512_storeu_si512(stored.as_mut_ptr().cast(), sums) };
-            keep(mask, &stored, base, run.first_slot + (block * BLOCK) as u32, out);
+            keep(
+                mask,
+                &stored,
+                base,
+                run.first_slot + (block * BLOCK) as u32,
+                out,
+            );
         }
     };
     let mut block = 0;

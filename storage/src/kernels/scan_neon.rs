@@ -37,7 +37,10 @@ unsafe fn block_sums(block: *const u8, tables: *const u8, groups: usize) -> [i32
             }
         }
         for (quarter, sum) in sums.into_iter().enumerate() {
-            vst1q_s32(out.as_mut_ptr().add(4 * quarter), vreinterpretq_s32_u32(sum));
+            vst1q_s32(
+                out.as_mut_ptr().add(4 * quarter),
+                vreinterpretq_s32_u32(sum),
+            );
         }
     }
     out
@@ -64,8 +67,18 @@ unsafe fn above(run: Run<'_>, tables: &[u8], base: i32, bar: i32, out: &mut Vec<
     for (at, block) in blocks.enumerate() {
         // SAFETY: the block has `groups` groups.
         let sums = unsafe { block_sums(block.as_ptr(), tables.as_ptr(), groups) };
-        let passes = sums.iter().map(|sum| u32::from(sum.wrapping_add(base) > bar));
-        let mask = passes.zip(0..).fold(0, |mask, (pass, lane)| mask | pass << lane);
-        keep(mask & lanes(run.vectors, at), &sums, base, run.first_slot + (at * BLOCK) as u32, out);
+        let passes = sums
+            .iter()
+            .map(|sum| u32::from(sum.wrapping_add(base) > bar));
+        let mask = passes
+            .zip(0..)
+            .fold(0, |mask, (pass, lane)| mask | pass << lane);
+        keep(
+            mask & lanes(run.vectors, at),
+            &sums,
+            base,
+            run.first_slot + (at * BLOCK) as u32,
+            out,
+        );
     }
 }
