@@ -45,11 +45,11 @@ pub(super) const NORM_CODES: u32 = 8 * 15;
 pub struct BuildParams {
     /// What "near" means; the index answers for this metric only. Default: cosine.
     pub metric: Metric,
-    /// Number of lists, 1 to 2^24; never more than vectors. Default `None`: 12 √n. More lists cost time to
+    /// Number of lists, 1 to 2^24; never more than vectors. Default `None`: 10 √n. More lists cost time to
     /// choose from, fewer cost time to scan.
     pub lists: Option<usize>,
-    /// 4-bit numbers a vector's code has, a multiple of 8 up to 496. Default `None`: one for every
-    /// four coordinates kept. More make candidates better and scanning slower.
+    /// 4-bit numbers a vector's code has, a multiple of 8 up to 496. Default `None`: three for every
+    /// eight coordinates kept. More make candidates better and scanning slower.
     pub subspaces: Option<usize>,
     /// 4-bit numbers a centroid's code has, likewise. Default `None`: one for every two coordinates.
     pub list_subspaces: Option<usize>,
@@ -191,9 +191,7 @@ fn train(
     drop(sample);
     task.report("finding lists", 0, 0);
     let centroids = kmeans::train(&reduced, e, count, params.seed, task)?;
-    let subspaces = params
-        .subspaces
-        .unwrap_or_else(|| whole_groups(e.div_ceil(4)));
+    let subspaces = params.subspaces.unwrap_or_else(|| whole_groups(e * 3 / 8));
     let residuals = residuals(&reduced, e, &centroids, params.seed);
     let turn = model::rotation(&residuals, e, subspaces, params.seed, task)?;
     let centroids = turned(&centroids, e, &turn);
@@ -216,7 +214,7 @@ fn train(
 }
 
 fn default_lists(n: usize) -> usize {
-    let many = (12.0 * (n as f64).sqrt()) as usize;
+    let many = (10.0 * (n as f64).sqrt()) as usize;
     many.min(n / 8).next_multiple_of(BLOCK)
 }
 

@@ -414,7 +414,7 @@ impl Index {
         let (mut bar, mut scanned) = (i32::MIN, 0);
         let room = (2 * depth).max(128);
         for (at, &list) in picked.iter().enumerate() {
-            if let Some(&next) = picked.get(at + 2) {
+            if let Some(&next) = picked.get(at + 1) {
                 lut::prefetch(self.view.peek(next));
             }
             let found = self.view.list(list)?;

@@ -150,7 +150,7 @@ impl View {
         let size = self.geometry.block_bytes();
         let start = self.sections.codes as usize + self.starts[list as usize] as usize * size;
         let end = self.sections.codes as usize + self.starts[list as usize + 1] as usize * size;
-        &self.file.bytes()[start..end.min(start + 1024)]
+        &self.file.bytes()[start..end.min(start + 4096)]
     }
 
     /// List `list`, which must be below the number of lists; its bytes are checked the first time.

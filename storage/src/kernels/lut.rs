@@ -97,28 +97,25 @@ fn tables_body(query: &[f32], ends: &[u32], codebooks: &[f32], out: &mut [f32]) 
 per_level! {
     /// Rounds tables to bytes: entry = round((table - its least entry) / step), step being the widest
     /// table's range over 254.9. Returns (sum of the least entries, step); the score of a code is then
-    /// sum + step · (sum of its bytes), within step / 2 a subspace.
-    to_bytes / to_bytes_body(tables: &[f32], out: &mut [u8]) -> (f32, f32)
+    /// sum + step · (sum of its bytes), within step / 2 a subspace. Leaves `tables` less their least entries.
+    to_bytes / to_bytes_body(tables: &mut [f32], out: &mut [u8]) -> (f32, f32)
 }
 
 #[inline(always)]
-fn to_bytes_body(tables: &[f32], out: &mut [u8]) -> (f32, f32) {
+fn to_bytes_body(tables: &mut [f32], out: &mut [u8]) -> (f32, f32) {
     let (mut least_sum, mut widest) = (0.0f32, 0.0f32);
-    for table in tables.as_chunks::<ENTRIES>().0 {
+    for table in tables.as_chunks_mut::<ENTRIES>().0 {
         let (least, most) = extremes(table);
         least_sum += least;
         widest = widest.max(most - least);
+        table.iter_mut().for_each(|entry| *entry -= least);
     }
-    // Above 2^-100, so that 1 / step is finite; the entries then stay at or below 255 by the choice of step.
+    // Above 2^-100, so that its inverse is finite; 254.9 keeps the widest entry at or below 255.
     let step = (widest / 254.9).max(f32::MIN_POSITIVE * 67_108_864.0);
     let scale = 1.0 / step;
-    let pairs = tables.as_chunks::<ENTRIES>().0.iter();
-    for (table, out) in pairs.zip(out.as_chunks_mut::<ENTRIES>().0) {
-        let (least, _) = extremes(table);
-        for (entry, out) in table.iter().zip(out) {
-            // 2^23: the sum's low bits are the rounded number.
-            *out = ((entry - least) * scale + 8_388_608.0).to_bits() as u8;
-        }
+    for (entry, out) in tables.iter().zip(out) {
+        // Added to 2^23, the low bits of the sum are the rounded number.
+        *out = (entry * scale + 8_388_608.0).to_bits() as u8;
     }
     (least_sum, step)
 }

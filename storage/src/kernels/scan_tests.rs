@@ -73,7 +73,9 @@ proptest! {
             let mut tables = vec![0.0; subspaces * 16];
             lut::tables(level, &query, &ends, &words, &mut tables);
             let mut bytes = vec![0; tables.len()];
-            let map = lut::to_bytes(level, &tables, &mut bytes);
+            let original = tables.clone();
+            let map = lut::to_bytes(level, &mut tables, &mut bytes);
+            let tables = original;
             let count = lut::count_from(level, &tables, 0.1);
             (tables.clone(), bytes, map, count, lut::range(level, &tables))
         };
