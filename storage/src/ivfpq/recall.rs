@@ -19,8 +19,10 @@ use crate::{PassageId, PassageSet, StorageError, Task};
 const SAMPLE: usize = 256;
 /// Neighbours a query should find.
 const K: usize = 10;
-/// Length of the noise added to a unit vector.
-const NOISE: f32 = 0.85;
+/// Share of another vector, and length of the noise, added to a unit vector: noise alone leaves the subspace
+/// the vectors lie in, where it disturbs little.
+const OTHER: f32 = 0.7;
+const NOISE: f32 = 0.7;
 const RESCORE: [usize; 6] = [24, 48, 72, 108, 160, 240];
 /// Codes that could be scored in the time it takes to score a row exactly.
 const ROW_COST: f32 = 60.0;
@@ -156,19 +158,21 @@ fn frontier(mut points: Vec<Point>) -> Vec<Point> {
     points
 }
 
-/// A sample of the live rows, (n, d), each with noise of [`NOISE`] times its length added.
+/// A sample of the live rows, (n, d), each turned towards another and disturbed, see [`OTHER`].
 fn disturbed(source: &Source<'_>, seed: u64) -> Result<Vec<f32>, StorageError> {
     let mut rng = Rng::new(seed, 6);
     let rows = rng.sample(source.len(), SAMPLE);
+    let others: Vec<usize> = rows.iter().map(|_| rng.below(source.len())).collect();
     let mut queries = source.read(rows.into_iter())?;
-    for query in queries.chunks_exact_mut(source.dimension()) {
+    let others = source.read(others.into_iter())?;
+    let d = source.dimension();
+    for (query, other) in queries.chunks_exact_mut(d).zip(others.chunks_exact(d)) {
         let length = query.iter().map(|x| x * x).sum::<f32>().sqrt();
         let mut noise: Vec<f32> = query.iter().map(|_| rng.normal()).collect();
         normalise(&mut noise);
-        query
-            .iter_mut()
-            .zip(noise)
-            .for_each(|(x, noise)| *x += NOISE * length * noise);
+        for ((x, noise), other) in query.iter_mut().zip(noise).zip(other) {
+            *x += NOISE * length * noise + OTHER * other;
+        }
     }
     Ok(queries)
 }
