@@ -21,8 +21,8 @@ const SAMPLE: usize = 256;
 const K: usize = 10;
 /// Share of another vector, and length of the noise, added to a unit vector: noise alone leaves the subspace
 /// the vectors lie in, where it disturbs little.
-const OTHER: f32 = 0.7;
-const NOISE: f32 = 0.7;
+const OTHER: f32 = 0.6;
+const NOISE: f32 = 1.0;
 const RESCORE: [usize; 6] = [24, 48, 72, 108, 160, 240];
 /// Codes that could be scored in the time it takes to score a row exactly.
 const ROW_COST: f32 = 60.0;
