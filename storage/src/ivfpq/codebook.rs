@@ -96,8 +96,9 @@ impl Codebook {
     pub(super) fn decode(&self, codes: &[u8], x: &mut [f32]) {
         for (s, &code) in codes.iter().enumerate() {
             let (start, end) = bounds(&self.ends, s);
-            for i in start..end {
-                x[i] = self.words[i * ENTRIES + usize::from(code)];
+            let words = self.words[start * ENTRIES..end * ENTRIES].chunks_exact(ENTRIES);
+            for (x, words) in x[start..end].iter_mut().zip(words) {
+                *x = words[usize::from(code)];
             }
         }
     }
@@ -109,13 +110,13 @@ fn bounds(ends: &[u32], s: usize) -> (usize, usize) {
 }
 
 fn least(distances: &[f32; ENTRIES]) -> u8 {
-    let mut best = 0;
-    for c in 1..ENTRIES {
-        if distances[c] < distances[best] {
-            best = c;
+    let (mut best, mut code) = (f32::INFINITY, 0);
+    for (&distance, c) in distances.iter().zip(0u8..) {
+        if distance < best {
+            (best, code) = (distance, c);
         }
     }
-    best as u8
+    code
 }
 
 /// Sixteen rows of `data` as the first codewords.
@@ -150,10 +151,10 @@ fn refine(data: &[f32], width: usize, words: &mut [f32]) {
         }
     }
     let n = data.len() / width;
-    for c in 0..ENTRIES {
+    for (c, count) in counts.into_iter().enumerate() {
         let stray = (c * 7919 + 13) % n;
         for i in 0..width {
-            words[i * ENTRIES + c] = match counts[c] {
+            words[i * ENTRIES + c] = match count {
                 0 => data[stray * width + i],
                 count => (sums[i * ENTRIES + c] / count as f64) as f32,
             };
@@ -244,8 +245,12 @@ pub(super) fn put_code(blocks: &mut [u8], at: usize, codes: &[u8]) {
     let (block, lane) = (at / BLOCK, at % BLOCK);
     for (group, codes) in codes.chunks_exact(GROUP).enumerate() {
         let start = (block * groups + group) * GROUP_CODE_BYTES + 4 * lane;
-        for j in 0..4 {
-            blocks[start + j] = codes[j] | codes[4 + j] << 4;
+        let (low, high) = codes.split_at(4);
+        for (byte, (low, high)) in blocks[start..start + 4]
+            .iter_mut()
+            .zip(low.iter().zip(high))
+        {
+            *byte = low | high << 4;
         }
     }
 }
@@ -256,9 +261,12 @@ pub(super) fn get_code(blocks: &[u8], at: usize, codes: &mut [u8]) {
     let (block, lane) = (at / BLOCK, at % BLOCK);
     for (group, codes) in codes.chunks_exact_mut(GROUP).enumerate() {
         let start = (block * groups + group) * GROUP_CODE_BYTES + 4 * lane;
-        for j in 0..4 {
-            codes[j] = blocks[start + j] & 15;
-            codes[4 + j] = blocks[start + j] >> 4;
+        let (low, high) = codes.split_at_mut(4);
+        for (byte, (low, high)) in blocks[start..start + 4]
+            .iter()
+            .zip(low.iter_mut().zip(high))
+        {
+            (*low, *high) = (byte & 15, byte >> 4);
         }
     }
 }

@@ -41,12 +41,8 @@ macro_rules! per_level {
     };
 }
 
-per_level! {
-    /// Adds qᵢ · codebook\[i\]\[c\] over the coordinates i of a subspace, for its 16 codes c.
-    /// `codebook` is (query.len(), 16) row-major.
-    products / products_body(query: &[f32], codebook: &[f32], out: &mut [f32; ENTRIES])
-}
-
+/// Adds qᵢ · codebook\[i\]\[c\] over the coordinates i of a subspace, for its 16 codes c. `codebook` is
+/// (query.len(), 16) row-major.
 #[inline(always)]
 fn products_body(query: &[f32], codebook: &[f32], out: &mut [f32; ENTRIES]) {
     let mut sums = [0.0f32; ENTRIES];
@@ -59,7 +55,8 @@ fn products_body(query: &[f32], codebook: &[f32], out: &mut [f32; ENTRIES]) {
 }
 
 per_level! {
-    /// Squared distances of `vector` to the 16 codewords of a subspace; shapes as for [`products`].
+    /// Squared distances of `vector` to the 16 codewords of a subspace; `codebook` is
+    /// (vector.len(), 16) row-major.
     distances / distances_body(vector: &[f32], codebook: &[f32], out: &mut [f32; ENTRIES])
 }
 
@@ -75,7 +72,8 @@ fn distances_body(vector: &[f32], codebook: &[f32], out: &mut [f32; ENTRIES]) {
 }
 
 per_level! {
-    /// The tables of all subspaces as f32: `products` of subspace s at `out[16 s..]`. `ends[s]` is the
+    /// The tables of all subspaces as f32: entry c of subspace s, at `out[16 s + c]`, is the
+    /// inner product of the query's coordinates there and codeword c. `ends[s]` is the
     /// end of the coordinates of subspace s; `codebooks` is (dimension, 16) row-major.
     tables / tables_body(query: &[f32], ends: &[u32], codebooks: &[f32], out: &mut [f32])
 }
@@ -196,9 +194,9 @@ fn range_body(scores: &[f32]) -> (f32, f32) {
     let (mut low, mut high) = ([f32::INFINITY; ENTRIES], [f32::NEG_INFINITY; ENTRIES]);
     let (rows, rest) = scores.as_chunks::<ENTRIES>();
     for row in rows {
-        for lane in 0..ENTRIES {
-            low[lane] = low[lane].min(row[lane]);
-            high[lane] = high[lane].max(row[lane]);
+        for ((low, high), &score) in low.iter_mut().zip(&mut high).zip(row) {
+            *low = low.min(score);
+            *high = high.max(score);
         }
     }
     let low = low

@@ -33,7 +33,8 @@ unsafe fn block_sums<const N: usize>(
             let table = tables.add(group * GROUP_TABLE_BYTES);
             let low_table = _mm512_loadu_si512(table.cast());
             let high_table = _mm512_loadu_si512(table.add(64).cast());
-            for block in 0..N {
+            for (block, (low_sum, high_sum)) in low_sums.iter_mut().zip(&mut high_sums).enumerate()
+            {
                 let at = (block * groups + group) * GROUP_CODE_BYTES;
                 let code = _mm512_loadu_si512(codes.add(at).cast());
                 // 0xEA: (code & nibble) | position.
@@ -42,8 +43,8 @@ unsafe fn block_sums<const N: usize>(
                 let high = _mm512_ternarylogic_epi32::<0xEA>(shifted, nibble, position);
                 let low = _mm512_permutexvar_epi8(low, low_table);
                 let high = _mm512_permutexvar_epi8(high, high_table);
-                low_sums[block] = _mm512_dpbusd_epi32(low_sums[block], low, ones);
-                high_sums[block] = _mm512_dpbusd_epi32(high_sums[block], high, ones);
+                *low_sum = _mm512_dpbusd_epi32(*low_sum, low, ones);
+                *high_sum = _mm512_dpbusd_epi32(*high_sum, high, ones);
             }
         }
     }
