@@ -19,6 +19,7 @@ pub mod documents;
 
 // Vectors, and the exact answer to "which are nearest?".
 pub mod flat;
+pub mod ivfpq;
 pub mod kernels;
 pub mod matrix;
 

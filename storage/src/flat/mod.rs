@@ -155,7 +155,7 @@ fn search_group(
         .collect())
 }
 
-fn check(matrix: &Matrix, query: &[f32]) -> Result<(), StorageError> {
+pub(crate) fn check(matrix: &Matrix, query: &[f32]) -> Result<(), StorageError> {
     if query.len() != matrix.dimension() {
         return Err(StorageError::Invalid(format!(
             "the query has {} numbers, the collection's vectors have {}; they come from different encoders",
@@ -173,7 +173,7 @@ fn check(matrix: &Matrix, query: &[f32]) -> Result<(), StorageError> {
 }
 
 /// A query ready to be compared.
-struct Scorer<'a> {
+pub(crate) struct Scorer<'a> {
     kernels: Kernels,
     query: &'a [f32],
     metric: Metric,
@@ -184,7 +184,7 @@ struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    fn new(query: &'a [f32], metric: Metric) -> Self {
+    pub(crate) fn new(query: &'a [f32], metric: Metric) -> Self {
         let kernels = Kernels::best();
         let cosine = metric == Metric::Cosine;
         Self {
@@ -193,6 +193,15 @@ impl<'a> Scorer<'a> {
             metric,
             inverse_length: inverse_root(kernels.dot(query, query)),
             origin: vec![0.0; if cosine { query.len() } else { 0 }],
+        }
+    }
+
+    /// The score of one row as it lies in its file.
+    #[inline]
+    pub(crate) fn score_row(&self, row: Rows<'_>) -> f32 {
+        match row {
+            Rows::F32(row) => self.score(row),
+            Rows::F16(row) => self.score_half(row),
         }
     }
 

@@ -50,6 +50,10 @@ fn format_md_describes_the_headers_byte_for_byte() {
         fields(&layout::FIELDS)
     );
     assert_eq!(documented_fields("Record header"), fields(&record::FIELDS));
+    assert_eq!(
+        documented_fields("IVF-PQ index"),
+        fields(&crate::ivfpq::layout::FIELDS)
+    );
 }
 
 #[test]

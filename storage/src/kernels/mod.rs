@@ -11,6 +11,14 @@ use std::sync::OnceLock;
 use half::f16;
 
 mod dot;
+pub mod lut;
+pub mod scan;
+#[cfg(target_arch = "x86_64")]
+mod scan_avx2;
+#[cfg(target_arch = "x86_64")]
+mod scan_avx512;
+#[cfg(target_arch = "aarch64")]
+mod scan_neon;
 pub mod topk;
 
 /// A set of instructions some kernel is written for, slowest first.
@@ -157,5 +165,7 @@ impl Kernels {
     }
 }
 
+#[cfg(test)]
+mod scan_tests;
 #[cfg(test)]
 mod tests;
