@@ -141,7 +141,7 @@ static STOP_WORDS: LazyLock<[Option<StopWordFilter>; Language::COUNT]> =
     LazyLock::new(|| TABLE.map(|row| row.3.and_then(StopWordFilter::new)));
 
 /// Bytes of a text that are looked at to tell its language.
-const DETECTION_BYTES: usize = 4096;
+const DETECTION_BYTES: usize = 1 << 10;
 
 impl Language {
     /// Number of languages, `Unknown` included.
@@ -169,7 +169,7 @@ impl Language {
         TABLE.get(index as usize).map_or(Self::Unknown, |row| row.0)
     }
 
-    /// Looks at the first 4 KiB of `text`. Where they do not tell, mostly ASCII text counts as English (short notes,
+    /// Looks at the first KiB of `text`. Where they do not tell, mostly ASCII text counts as English (short notes,
     /// code, logs: English stems do no harm there), other text as `Unknown`.
     pub fn detect(text: &str) -> Self {
         let head = &text[..text.floor_char_boundary(DETECTION_BYTES)];

@@ -94,7 +94,9 @@ pub fn weighted(
 ) -> Vec<Fused> {
     let weight = weight.clamp(0.0, 1.0);
     let score = |c: &Candidate| {
-        weight * dense.standardise(c.dense) + (1.0 - weight) * bm25.standardise(c.bm25)
+        let sum = weight * dense.standardise(c.dense) + (1.0 - weight) * bm25.standardise(c.bm25);
+        // Adding zero turns -0 into 0: the two are a tie.
+        sum.clamp(f32::MIN, f32::MAX) + 0.0
     };
     ranked(candidates.iter().map(|c| Fused {
         id: c.id,
