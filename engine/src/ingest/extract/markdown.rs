@@ -132,8 +132,16 @@ impl Reader<'_> {
     }
 
     fn append(&mut self, text: &str, range: Range<usize>) {
+        let mut text = text;
+        if self.text.is_empty() && self.inside != Inside::Code {
+            // A block starts at its first visible character, whether or not the text before it is the source's.
+            text = text.trim_start();
+        }
+        let Some(first) = text.chars().next() else {
+            return;
+        };
         if self.text.is_empty() {
-            self.start = range.start;
+            self.start = range.start + self.source[range].find(first).unwrap_or(0);
             self.verbatim = true;
         }
         let at = self.start + self.text.len();
