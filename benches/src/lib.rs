@@ -25,8 +25,18 @@ impl Numbers {
     }
 }
 
+/// The first ranks: what English has there.
+const COMMON: [&str; 32] = [
+    "the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "as", "was", "with", "be",
+    "by", "on", "not", "he", "this", "are", "or", "his", "from", "at", "which", "but", "have",
+    "an", "had", "they", "you", "were",
+];
+
 /// One pronounceable word for each rank.
 fn word(rank: usize) -> String {
+    if let Some(word) = COMMON.get(rank) {
+        return (*word).to_owned();
+    }
     const SYLLABLES: [&str; 32] = [
         "ka", "to", "ri", "me", "sol", "ne", "bar", "lu", "in", "ter", "po", "ga", "vi", "den",
         "sha", "ro", "mi", "tal", "fe", "ku", "os", "pen", "la", "wi", "dor", "ze", "hal", "ju",

@@ -8,12 +8,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use frostem::Stemmer;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::{decompose_canonical, is_combining_mark};
+use unicode_normalization::char::is_combining_mark;
 
 use super::language::Language;
+use super::normalize::Normalizer;
 
 /// Longer words are left out: keys, hashes and encoded data would swell the dictionary and nobody types them.
 pub(crate) const MAX_WORD_BYTES: usize = 64;
@@ -83,15 +82,8 @@ pub(crate) fn analyze(language: Language, text: &str) -> Vec<Analyzed> {
     tokens
 }
 
-/// Lower case and compatibility form, neither stemmed nor folded.
-pub(crate) fn plain(word: &str) -> String {
-    let mut out = String::new();
-    lower(word, &mut out);
-    out
-}
-
 /// A stretch of text that becomes a term.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
     range: Range<usize>,
     position: usize,
@@ -117,6 +109,22 @@ impl<'a> Words<'a> {
     }
 
     fn next_piece(&mut self) -> Option<Piece> {
+        if self.ready.is_empty()
+            && let Some(range) = self.small_word()
+        {
+            self.at = range.end;
+            self.position += 1;
+            return Some(Piece {
+                range,
+                position: self.position - 1,
+                kind: TokenKind::Word,
+            });
+        }
+        self.cut_piece()
+    }
+
+    /// The next piece of any text.
+    fn cut_piece(&mut self) -> Option<Piece> {
         while self.ready.is_empty() {
             let (range, class) = self.next_run()?;
             match class {
@@ -125,6 +133,21 @@ impl<'a> Words<'a> {
             }
         }
         self.ready.pop_front()
+    }
+
+    /// The next word where it is two or more ASCII letters or digits, none but the first of them a capital: most of
+    /// most texts, and nothing in it to be cut.
+    fn small_word(&self) -> Option<Range<usize>> {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let separators = |byte: &&u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
+        let before = bytes.iter().take_while(separators).count();
+        let (first, rest) = bytes[before..].split_first()?;
+        let small = |byte: &&u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let more = rest.iter().take_while(small).count();
+        let ends = rest.get(more).is_none_or(|next| separators(&next));
+        let start = self.at + before;
+        let fits = first.is_ascii_alphanumeric() && (1..MAX_WORD_BYTES).contains(&more);
+        (fits && ends).then_some(start..start + 1 + more)
     }
 
     /// The next run of characters of one class that holds terms.
@@ -280,112 +303,6 @@ fn camel_parts(word: &str) -> Vec<Range<usize>> {
     parts
 }
 
-/// Turns pieces into terms of one language.
-#[derive(Clone, Default)]
-struct Normalizer {
-    language: Language,
-    stemmer: Option<Stemmer>,
-    lowered: String,
-    /// Words met before, by hash; empty if none are to be kept.
-    known: Vec<Known>,
-}
-
-/// A lower-case word and its term. Texts repeat their words, and stemming costs more than all else done to them.
-#[derive(Clone, Default)]
-struct Known {
-    language: Language,
-    word: String,
-    term: String,
-}
-
-/// Entries of [`Normalizer::known`] while indexing.
-const KNOWN_WORDS: usize = 4096;
-
-impl Normalizer {
-    fn new(language: Language) -> Self {
-        Self {
-            language,
-            stemmer: language.stemmer(),
-            ..Self::default()
-        }
-    }
-
-    fn set_language(&mut self, language: Language) {
-        if language != self.language {
-            self.language = language;
-            self.stemmer = language.stemmer();
-        }
-    }
-
-    /// Writes the term of `word` into `term`.
-    fn term(&mut self, word: &str, kind: TokenKind, term: &mut String) {
-        term.clear();
-        self.lowered.clear();
-        lower(word, &mut self.lowered);
-        let stemmed = matches!(kind, TokenKind::Word | TokenKind::Whole);
-        match self.stemmer.filter(|_| stemmed) {
-            None => fold(&self.lowered, term),
-            Some(stemmer) if self.known.is_empty() => fold(&stemmer.stem(&self.lowered), term),
-            Some(stemmer) => term.push_str(self.known_term(stemmer)),
-        }
-    }
-
-    fn known_term(&mut self, stemmer: Stemmer) -> &str {
-        let slots = self.known.len();
-        let slot = &mut self.known[hash(&self.lowered) % slots];
-        if slot.word != self.lowered || slot.language != self.language {
-            slot.language = self.language;
-            slot.word.clone_from(&self.lowered);
-            slot.term.clear();
-            fold(&stemmer.stem(&self.lowered), &mut slot.term);
-        }
-        &slot.term
-    }
-}
-
-/// FNV-1a.
-fn hash(word: &str) -> usize {
-    let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    (hash ^ (hash >> 32)) as usize
-}
-
-fn lower(word: &str, out: &mut String) {
-    if word.is_ascii() {
-        out.push_str(word);
-        out.make_ascii_lowercase();
-    } else {
-        out.extend(word.nfkc().flat_map(char::to_lowercase));
-    }
-}
-
-/// Latin letters without their accents; other scripts stay as they are.
-fn fold(word: &str, out: &mut String) {
-    if word.is_ascii() {
-        out.push_str(word);
-        return;
-    }
-    for c in word.chars() {
-        match c {
-            'ß' => out.push_str("ss"),
-            'æ' => out.push_str("ae"),
-            'œ' => out.push_str("oe"),
-            'ø' => out.push('o'),
-            'ł' => out.push('l'),
-            'đ' | 'ð' => out.push('d'),
-            'þ' => out.push_str("th"),
-            'ı' => out.push('i'),
-            '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' => decompose_canonical(c, |part| {
-                if !is_combining_mark(part) {
-                    out.push(part);
-                }
-            }),
-            '\u{300}'..='\u{36f}' => {}
-            c => out.push(c),
-        }
-    }
-}
-
 /// The tokenizer the index calls: field values come [`marked`] with their language.
 #[derive(Clone, Default)]
 pub(super) struct MarkedTokenizer {
@@ -407,9 +324,7 @@ impl Tokenizer for MarkedTokenizer {
         let (language, text) = unmarked(value);
         self.token.reset();
         self.normalizer.set_language(language);
-        self.normalizer
-            .known
-            .resize_with(KNOWN_WORDS, Known::default);
+        self.normalizer.keep_terms();
         MarkedStream {
             words: Words::new(text),
             normalizer: &mut self.normalizer,
@@ -437,5 +352,27 @@ impl TokenStream for MarkedStream<'_> {
 
     fn token_mut(&mut self) -> &mut Token {
         self.token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn small_words_are_pieces_like_any_other(
+            text in proptest::string::string_regex("([a-cXYs0_ .'é\u{301}京]|word |HTTPServer|s ){0,40}").expect("a pattern"),
+        ) {
+            let (mut fast, mut slow) = (Words::new(&text), Words::new(&text));
+            loop {
+                let piece = slow.cut_piece();
+                prop_assert_eq!(fast.next_piece(), piece.clone());
+                if piece.is_none() {
+                    break;
+                }
+            }
+        }
     }
 }

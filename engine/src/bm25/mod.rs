@@ -16,6 +16,7 @@ mod analysis;
 mod filter;
 mod language;
 mod matcher;
+mod normalize;
 mod postings;
 mod query;
 mod reader;

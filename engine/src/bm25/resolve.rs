@@ -12,7 +12,8 @@ use tantivy::query::FuzzyTermQuery;
 use tantivy::schema::Term;
 use tantivy::termdict::TermDictionary;
 
-use super::analysis::{Analyzed, TokenKind, analyze, plain};
+use super::analysis::{Analyzed, TokenKind, analyze};
+use super::normalize::plain;
 use super::postings::Segment;
 use super::query::{Clause, Occur, ParsedQuery, SearchField};
 use super::reader::Bm25Index;

@@ -42,19 +42,55 @@ pub fn encoder_text(title: Option<&str>, headings: &[String], body: &str) -> Str
 pub fn default_count(text: &str) -> usize {
     let mut tokens = 0;
     let mut letters = 0;
-    for c in text.chars() {
-        if !c.is_alphanumeric() {
-            letters = 0;
-            tokens += usize::from(!c.is_whitespace());
-        } else if is_unspaced(c) {
-            letters = 0;
-            tokens += 1;
-        } else {
-            tokens += usize::from(letters % 7 == 0);
-            letters += 1;
-        }
+    let mut at = 0;
+    let bytes = text.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        let (class, width) = match ASCII.get(usize::from(*byte)) {
+            Some(class) => (*class, 1),
+            None => class_at(text, at),
+        };
+        // Without branches: where a word ends cannot be foretold.
+        let letter = usize::from(class == Class::Letter);
+        tokens += usize::from(class == Class::Alone) + letter * usize::from(letters == 0);
+        letters = letter * usize::from(letters < 6) * (letters + 1);
+        at += width;
     }
     tokens
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Space,
+    Letter,
+    /// A token by itself.
+    Alone,
+}
+
+/// Classes of the ASCII characters, which most texts are made of.
+const ASCII: [Class; 128] = {
+    let mut classes = [Class::Alone; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        let c = byte as u8 as char;
+        if c.is_ascii_alphanumeric() {
+            classes[byte] = Class::Letter;
+        } else if c.is_whitespace() {
+            classes[byte] = Class::Space;
+        }
+        byte += 1;
+    }
+    classes
+};
+
+/// Class and length in bytes of the character at `at`, which is a character boundary below the length.
+fn class_at(text: &str, at: usize) -> (Class, usize) {
+    let c = text[at..].chars().next().unwrap_or(' ');
+    let class = match c {
+        c if c.is_whitespace() => Class::Space,
+        c if c.is_alphanumeric() && !is_unspaced(c) => Class::Letter,
+        _ => Class::Alone,
+    };
+    (class, c.len_utf8())
 }
 
 /// Letters of scripts that write no spaces between words: Thai to Khmer, kana, and the Chinese characters.

@@ -6,12 +6,13 @@
 
 use std::ops::Range;
 
-use super::{Block, BlockKind, Extracted, Passage};
+use super::{BlockKind, Extracted, Passage};
 use anchors::Anchors;
 use pieces::Piece;
 
 mod anchors;
 mod pieces;
+mod sentences;
 #[cfg(test)]
 mod tests;
 
@@ -53,16 +54,11 @@ impl Default for SplitBudget {
 /// A passage's headings are those of its section, the section's own last; where small sections were joined, those
 /// they share. The first passage of a section holds the heading itself too.
 pub fn split(doc: &Extracted, budget: &SplitBudget, count: &dyn Fn(&str) -> usize) -> Vec<Passage> {
-    let splitter = Splitter {
-        doc,
-        max: budget.max_tokens.max(1),
-        budget,
-        count,
-    };
+    let splitter = Splitter::new(doc, budget, count);
     let mut anchors = Anchors::new(doc);
     let mut passages = Vec::new();
     for section in splitter.sections() {
-        for range in splitter.pack(&doc.blocks[section.blocks]) {
+        for range in splitter.pack(section.blocks) {
             let (start, end) = anchors.of(&range);
             passages.push(Passage {
                 range,
@@ -81,6 +77,8 @@ struct Splitter<'a> {
     max: usize,
     budget: &'a SplitBudget,
     count: &'a dyn Fn(&str) -> usize,
+    /// Of each block, as [`Splitter::cost`] gives it.
+    costs: Vec<usize>,
 }
 
 /// A run of blocks below one heading, or several small ones joined.
@@ -92,7 +90,6 @@ struct Section {
     path: Vec<String>,
     /// Level of the own heading; 0 before the first one.
     level: u8,
-    /// Tokens, counted only as far as `min_tokens`.
     tokens: usize,
     /// Nothing but headings so far.
     bare: bool,
@@ -100,7 +97,23 @@ struct Section {
     records: bool,
 }
 
-impl Splitter<'_> {
+impl<'a> Splitter<'a> {
+    fn new(doc: &'a Extracted, budget: &'a SplitBudget, count: &'a dyn Fn(&str) -> usize) -> Self {
+        let mut splitter = Self {
+            doc,
+            max: budget.max_tokens.max(1),
+            budget,
+            count,
+            costs: Vec::new(),
+        };
+        splitter.costs = doc
+            .blocks
+            .iter()
+            .map(|block| splitter.cost(&block.range))
+            .collect();
+        splitter
+    }
+
     fn text(&self, range: &Range<usize>) -> &str {
         // Blocks and pieces lie on character boundaries (invariant of `Extracted`).
         self.doc.text.get(range.clone()).unwrap_or_default()
@@ -146,9 +159,7 @@ impl Splitter<'_> {
                 section.blocks.end = at + 1;
                 section.bare &= matches!(block.kind, BlockKind::Heading(_));
                 section.records |= block.kind == BlockKind::Record;
-                if section.tokens < self.budget.min_tokens.max(1) {
-                    section.tokens = section.tokens.saturating_add(self.cost(&block.range));
-                }
+                section.tokens = section.tokens.saturating_add(self.costs[at]);
             }
         }
         sections
@@ -164,14 +175,14 @@ impl Splitter<'_> {
     /// Whether the whole of `next` goes into one passage with `last`, which is small.
     fn fits_beside(&self, last: &Section, next: &Section) -> bool {
         let mut total = last.tokens;
-        self.doc.blocks[next.blocks.clone()].iter().all(|block| {
-            total = total.saturating_add(self.cost(&block.range));
+        self.costs[next.blocks.clone()].iter().all(|&cost| {
+            total = total.saturating_add(cost);
             total <= self.max
         })
     }
 
     /// The passages of one section, as ranges of the text.
-    fn pack(&self, blocks: &[Block]) -> Vec<Range<usize>> {
+    fn pack(&self, blocks: Range<usize>) -> Vec<Range<usize>> {
         let mut packer = Packer {
             splitter: self,
             passages: Vec::new(),
@@ -179,13 +190,14 @@ impl Splitter<'_> {
             tokens: 0,
         };
         let mut only_headings = true;
-        for block in blocks {
-            let record = block.kind == BlockKind::Record;
+        for at in blocks {
+            let kind = self.doc.blocks[at].kind;
+            let record = kind == BlockKind::Record;
             if record && !only_headings {
                 packer.flush();
             }
-            packer.add_block(block);
-            only_headings &= matches!(block.kind, BlockKind::Heading(_));
+            packer.add_block(at);
+            only_headings &= matches!(kind, BlockKind::Heading(_));
             if record {
                 packer.flush();
                 only_headings = true;
@@ -238,9 +250,9 @@ struct Packer<'a> {
 }
 
 impl Packer<'_> {
-    fn add_block(&mut self, block: &Block) {
+    fn add_block(&mut self, at: usize) {
         let max = self.splitter.max;
-        let mut pieces = self.splitter.pieces(block, max);
+        let mut pieces = self.splitter.pieces(at, max);
         let whole = pieces
             .iter()
             .fold(0usize, |sum, piece| sum.saturating_add(piece.tokens));
@@ -252,7 +264,7 @@ impl Packer<'_> {
                 }
             } else if max - self.tokens.min(max) > max / 4 {
                 // A heading does not stand alone: what follows is cut so that some of it finds room beside it.
-                pieces = self.splitter.pieces(block, max - self.tokens);
+                pieces = self.splitter.pieces(at, max - self.tokens);
             }
         }
         for piece in pieces {

@@ -44,6 +44,9 @@ pub(super) fn decode(bytes: &[u8]) -> Decoded<'_> {
 
 /// Whether the start of a file looks like UTF-16 without a mark: every other byte is nearly always zero.
 pub(in super::super) fn looks_utf16(head: &[u8]) -> Option<&'static Encoding> {
+    if !head.contains(&0) {
+        return None;
+    }
     let pairs = head.chunks_exact(2).len();
     let zeros = |at: usize| head.chunks_exact(2).filter(|pair| pair[at] == 0).count();
     let (high, low) = (zeros(0), zeros(1));

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::super::{Block, BlockKind};
+use super::super::BlockKind;
 use super::Splitter;
+use super::sentences::sentences;
 
 /// Words are packed in runs of this many bytes before they are looked at one by one.
 const RUN_BYTES: usize = 64;
@@ -19,6 +20,17 @@ pub(super) struct Piece {
     pub heading: bool,
     /// Running text that ends where a sentence does, so that sentences of it may be repeated.
     pub sentences: bool,
+}
+
+impl Piece {
+    fn new(range: Range<usize>, tokens: usize, sentences: bool) -> Self {
+        Self {
+            range,
+            tokens,
+            heading: false,
+            sentences,
+        }
+    }
 }
 
 /// The kinds of cut, coarse to fine.
@@ -42,15 +54,21 @@ const RECORD: [Cut; 5] = [
 const CODE: [Cut; 3] = [Cut::Lines, Cut::Runs, Cut::Words];
 
 impl Splitter<'_> {
-    /// The pieces of a block, each of at most `limit` tokens (1 or more): one if it fits.
-    pub(super) fn pieces(&self, block: &Block, limit: usize) -> Vec<Piece> {
+    /// The pieces of the block at `at`, each of at most `limit` tokens (1 or more): one if it fits.
+    pub(super) fn pieces(&self, at: usize, limit: usize) -> Vec<Piece> {
+        let block = &self.doc.blocks[at];
         let cuts: &[Cut] = match block.kind {
             BlockKind::Code => &CODE,
             BlockKind::Record => &RECORD,
             BlockKind::Heading(_) | BlockKind::Paragraph => &PROSE,
         };
         let mut pieces = Vec::new();
-        self.break_down(block.range.clone(), limit, cuts, &mut pieces);
+        match trim(&self.doc.text, block.range.clone()) {
+            Some(range) if self.costs[at] <= limit => {
+                pieces.push(Piece::new(range, self.costs[at], true));
+            }
+            _ => self.break_down(block.range.clone(), limit, cuts, &mut pieces),
+        }
         let prose = matches!(block.kind, BlockKind::Paragraph | BlockKind::Record);
         for piece in &mut pieces {
             piece.heading = matches!(block.kind, BlockKind::Heading(_));
@@ -69,12 +87,7 @@ impl Splitter<'_> {
         if tokens <= limit {
             // No finer cut than at sentences was made on the way here.
             let sentences = cuts.len() + 1 >= PROSE.len();
-            pieces.push(Piece {
-                range,
-                tokens,
-                heading: false,
-                sentences,
-            });
+            pieces.push(Piece::new(range, tokens, sentences));
             return;
         }
         let Some((cut, finer)) = cuts.split_first() else {
@@ -105,12 +118,7 @@ impl Splitter<'_> {
                 open.push(range.start + middle..range.end);
                 open.push(range.start..range.start + middle);
             } else {
-                pieces.push(Piece {
-                    range,
-                    tokens: tokens.min(limit),
-                    heading: false,
-                    sentences: false,
-                });
+                pieces.push(Piece::new(range, tokens.min(limit), false));
             }
         }
     }
@@ -140,12 +148,7 @@ impl Splitter<'_> {
                     return tail;
                 }
                 room -= tokens;
-                tail.push(Piece {
-                    range,
-                    tokens,
-                    heading: false,
-                    sentences: true,
-                });
+                tail.push(Piece::new(range, tokens, true));
             }
         }
         tail.reverse();
@@ -157,8 +160,7 @@ impl Splitter<'_> {
 fn parts(text: &str, cut: Cut) -> Vec<Range<usize>> {
     match cut {
         Cut::Paragraphs => ranges(text.split_inclusive("\n\n")),
-        // Lines wrapped by hand do not end a sentence, and a line end is as long in bytes as a space.
-        Cut::Sentences => ranges(text.replace('\n', " ").split_sentence_bounds()),
+        Cut::Sentences => sentences(text),
         Cut::Lines => ranges(text.split_inclusive('\n')),
         Cut::Runs => runs(ranges(text.split_word_bounds())),
         Cut::Words => ranges(text.split_word_bounds()),
@@ -166,7 +168,7 @@ fn parts(text: &str, cut: Cut) -> Vec<Range<usize>> {
 }
 
 /// Offsets of slices that follow one another without gaps.
-fn ranges<'a>(slices: impl Iterator<Item = &'a str>) -> Vec<Range<usize>> {
+pub(super) fn ranges<'a>(slices: impl Iterator<Item = &'a str>) -> Vec<Range<usize>> {
     let mut at = 0;
     slices
         .map(|slice| {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::super::context::default_count;
 use super::super::{FileKind, Source, Tracking};
 use super::*;
+use crate::ingest::Block;
 
 /// A document of blocks joined by blank lines, with the lines they would have in a file that looks the same.
 fn document(blocks: &[(BlockKind, &str)]) -> Extracted {
