@@ -9,15 +9,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use engine::dataset::{DatasetError, Qrels, Query, Record, beir};
-use engine::ingest::context::encoder_text;
 use rand::SeedableRng;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 mod chunk;
+mod join;
 #[cfg(test)]
 mod tests;
+
+use join::{corpus, joined, query_ids, take_out};
 
 /// Split that examples come from, the one that chooses between checkpoints, and the one that is left alone.
 const TRAIN: &str = "train";
@@ -86,12 +87,19 @@ pub struct TrainQuery {
     pub positives: Vec<u32>,
     /// Their grades, 1 or more, in the same order.
     pub grades: Vec<u32>,
+    /// Places of the documents judged not relevant, ascending.
+    pub irrelevant: Vec<u32>,
 }
 
 impl TrainQuery {
     /// Whether `document` is labelled relevant.
     pub fn is_positive(&self, document: u32) -> bool {
         self.positives.binary_search(&document).is_ok()
+    }
+
+    /// Whether `document` was judged at all.
+    pub fn is_judged(&self, document: u32) -> bool {
+        self.is_positive(document) || self.irrelevant.binary_search(&document).is_ok()
     }
 }
 
@@ -372,102 +380,4 @@ pub struct Raw {
     pub dev: Option<Qrels>,
     /// Ids of queries that must stand in neither.
     pub reserved: HashSet<String>,
-}
-
-fn query_ids(qrels: &Qrels) -> HashSet<String> {
-    qrels.iter().map(|(query, _)| query.to_owned()).collect()
-}
-
-/// Documents with text and their passages.
-fn corpus(
-    records: &[Record],
-    chunking: Chunking<'_>,
-    dropped: &mut Dropped,
-) -> (Vec<Document>, Vec<Passage>) {
-    let (mut documents, mut passages) = (Vec::new(), Vec::new());
-    for record in records {
-        let title = record.title.trim();
-        let body = record.text.trim();
-        if title.is_empty() && body.is_empty() {
-            dropped.empty_documents += 1;
-            continue;
-        }
-        // 2^32 passages would not fit in memory long before.
-        let (document, start) = (documents.len() as u32, passages.len() as u32);
-        let bodies = chunk::bodies(title, body, chunking);
-        passages.extend(bodies.into_iter().map(|body| passage(document, title, body)));
-        documents.push(Document {
-            id: record.id.clone(),
-            passages: start..passages.len() as u32,
-            group: document,
-        });
-    }
-    (documents, passages)
-}
-
-fn passage(document: u32, title: &str, body: &str) -> Passage {
-    let text = encoder_text(Some(title), &[], body);
-    Passage {
-        document,
-        body_at: text.len() - body.len(),
-        text,
-    }
-}
-
-/// Queries of `qrels` with text and a positive, in ascending order of id.
-fn joined(
-    qrels: &Qrels,
-    texts: &HashMap<&str, &str>,
-    places: &HashMap<&str, u32>,
-    dropped: &mut Dropped,
-) -> Vec<TrainQuery> {
-    let mut queries = Vec::new();
-    for (id, grades) in qrels.iter() {
-        let Some(text) = texts.get(id).map(|text| text.trim()) else {
-            dropped.unknown_queries += 1;
-            continue;
-        };
-        if text.is_empty() {
-            dropped.empty_queries += 1;
-            continue;
-        }
-        let relevant = grades.iter().filter(|(_, grade)| **grade > 0);
-        let mut found: Vec<(u32, u32)> = relevant
-            .filter_map(|(document, grade)| {
-                let place = places.get(document.as_str());
-                dropped.missing_positives += usize::from(place.is_none());
-                Some((*place?, grade.unsigned_abs()))
-            })
-            .collect();
-        if found.is_empty() {
-            dropped.without_positive += 1;
-            continue;
-        }
-        found.sort_unstable();
-        let (positives, grades) = found.into_iter().unzip();
-        queries.push(TrainQuery {
-            id: id.to_owned(),
-            text: text.to_owned(),
-            positives,
-            grades,
-        });
-    }
-    queries
-}
-
-/// Takes `count` queries chosen by `rng` out of `queries`; both keep their order.
-fn take_out(queries: &mut Vec<TrainQuery>, count: usize, rng: &mut ChaCha8Rng) -> Vec<TrainQuery> {
-    let mut order: Vec<usize> = (0..queries.len()).collect();
-    order.shuffle(rng);
-    let chosen: HashSet<usize> = order.into_iter().take(count).collect();
-    let (mut taken, mut left) = (Vec::new(), Vec::new());
-    for (at, query) in queries.drain(..).enumerate() {
-        if chosen.contains(&at) {
-            taken.push(query);
-        } else {
-            left.push(query);
-        }
-    }
-    *queries = left;
-    taken
 }

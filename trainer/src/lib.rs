@@ -7,6 +7,7 @@ pub mod examples;
 
 // Which passages the encoder is held against.
 pub mod guards;
+pub mod mined;
 pub mod negatives;
 pub mod sampler;
 
@@ -15,3 +16,6 @@ pub mod diagnostics;
 pub mod gate;
 pub mod log;
 pub mod report;
+
+#[cfg(test)]
+mod testing;

@@ -80,6 +80,11 @@ impl Vectors<'_> {
         }
     }
 
+    /// Score of one passage for the query `vector` by the metric; a passage without a row scores as the zero vector.
+    pub fn score(&self, vector: &[f32], passage: u32) -> f32 {
+        Query::new(self, vector).scored(passage).score
+    }
+
     fn exact(
         &self,
         queries: &[f32],
