@@ -1,19 +1,39 @@
 //! How do examples become a better encoder?
 //!
-//! The modules stand in the order the data flows. burn is named here and nowhere else.
+//! The modules stand in the order the data flows. burn is named in the trainer and nowhere else.
 
-// Where training runs.
+// What is asked for, and on which device.
+pub mod config;
 pub mod device;
-pub mod selftest;
+
+// What there is to learn from.
+pub mod examples;
+
+// Which passages the encoder is held against.
+pub mod guards;
+pub mod mined;
+pub mod negatives;
+pub mod sampler;
 
 // The model and how it learns.
+mod batches;
 pub mod encoder;
 pub mod loss;
 pub mod optim;
+pub mod selftest;
 pub mod step;
 
-// What outlives the process.
+// What outlives a step.
 pub mod checkpoint;
+pub mod refresh;
 
+// What a run says about itself, and whether its encoder is taken on.
+pub mod diagnostics;
+pub mod gate;
+pub mod log;
+pub mod report;
+
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod testing;

@@ -1,141 +1,65 @@
-//! What do the tests of this crate share? The tiny models of the repository and what PyTorch computed for them.
+//! What do the tests of this crate learn from?
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use storage::PassageId;
+use storage::matrix::{Dtype, Matrix, MatrixWriter};
 
-use burn::tensor::Device;
-use engine::encoder::Role;
-use serde::Deserialize;
+use crate::examples::{DevSource, Document, Dropped, Examples, Passage, TrainQuery};
 
-use crate::encoder::{Buckets, OpenOptions, Tokens, TrainEncoder};
-use crate::loss::{Labels, Loss, Objective};
-use crate::optim::{Algorithm, Optimizer, OptimizerConfig};
-use crate::step::{StepInput, StepSettings, Stepper};
+/// Words whose order tells texts apart.
+const WORDS: [&str; 12] = [
+    "river", "stone", "lamp", "winter", "bread", "engine", "violin", "garden", "letter", "harbour", "cloud", "copper",
+];
 
-/// Models of tests/golden/encoder that PyTorch was asked about.
-pub(crate) const MODELS: [&str; 4] = ["bert", "roberta", "distilbert", "static"];
-
-/// `golden/expected.json`.
-#[derive(Deserialize)]
-pub(crate) struct Golden {
-    pub(crate) queries: Vec<String>,
-    pub(crate) positives: Vec<String>,
-    pub(crate) negatives: Vec<String>,
-    pub(crate) rate: f64,
-    pub(crate) decay: f64,
-    pub(crate) models: std::collections::BTreeMap<String, GoldenModel>,
+/// A text of twelve words that shares hardly a shingle with that of another number.
+pub(crate) fn text(number: u32) -> String {
+    let word = |at: u32| WORDS[(number.wrapping_mul(7919).wrapping_add(at * (number + 1)) % 12) as usize];
+    let words: Vec<&str> = (0..12).map(word).collect();
+    format!("{} {number}x {}", words.join(" "), number * 31)
 }
 
-#[derive(Deserialize)]
-pub(crate) struct GoldenModel {
-    pub(crate) scale: f64,
-    pub(crate) in_batch: f64,
-    pub(crate) pairwise: f64,
-    /// Norm of each parameter's gradient, by its name in PyTorch.
-    pub(crate) norms: std::collections::BTreeMap<String, f64>,
-    pub(crate) steps: Vec<f64>,
-}
-
-pub(crate) fn golden_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
-}
-
-pub(crate) fn golden() -> Golden {
-    let text = std::fs::read(golden_dir().join("expected.json")).expect("the golden file");
-    serde_json::from_slice(&text).expect("what make.py writes")
-}
-
-/// A tiny model of the repository.
-pub(crate) fn model_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/golden/encoder")
-        .join(name)
-}
-
-pub(crate) const PLAIN: OpenOptions = OpenOptions {
-    ance_head: false,
-    seed: 0,
-    buckets: Buckets::Fine,
-};
-
-pub(crate) fn open(name: &str) -> (Arc<TrainEncoder>, Vec<f32>) {
-    let (encoder, values) = TrainEncoder::open(&model_dir(name), PLAIN).expect("a golden model");
-    (Arc::new(encoder), values)
-}
-
-pub(crate) fn tokens(encoder: &TrainEncoder, texts: &[String], role: Role) -> Vec<Tokens> {
-    texts
-        .iter()
-        .map(|t| encoder.tokens(t, role, 64).expect("a text"))
-        .collect()
-}
-
-/// Labels of B queries with N negatives each, no passage excused but a query's own.
-pub(crate) fn plain_labels(b: usize, n: usize) -> Labels {
-    Labels {
-        present: vec![1.0; b * n],
-        excused: vec![0.0; b * (b + b * n)],
-        teacher: None,
+/// A query numbered `at`, with its positives.
+pub(crate) fn query(at: usize, positives: &[u32]) -> TrainQuery {
+    let mut positives = positives.to_vec();
+    positives.sort_unstable();
+    positives.dedup();
+    TrainQuery {
+        id: format!("q{at}"),
+        text: text(1000 + at as u32),
+        grades: vec![1; positives.len()],
+        positives,
+        irrelevant: Vec::new(),
     }
 }
 
-/// The golden batch for `encoder`.
-pub(crate) fn golden_input(encoder: &TrainEncoder, golden: &Golden) -> StepInput {
-    let n = golden.negatives.len() / golden.queries.len();
-    StepInput {
-        queries: tokens(encoder, &golden.queries, Role::Query),
-        positives: tokens(encoder, &golden.positives, Role::Passage),
-        negatives: tokens(encoder, &golden.negatives, Role::Passage),
-        labels: plain_labels(golden.queries.len(), n),
-    }
-}
-
-pub(crate) fn settings(objective: Objective, scale: f64) -> StepSettings {
-    StepSettings {
-        loss: Loss {
-            objective,
-            scale,
-            unit: true,
-            prefixes: Vec::new(),
-        },
-        micro_batch: usize::MAX,
-        clip: 1.0,
-        dropout: [0.0, 0.0],
-        checkpoint_activations: false,
-        seed: 0,
-        buckets: Buckets::Fine,
-    }
-}
-
-/// A stepper on `device` with AdamW and weight decay `decay`.
-pub(crate) fn stepper(
-    (encoder, values): (Arc<TrainEncoder>, Vec<f32>),
-    settings: StepSettings,
-    decay: f64,
-    device: &Device,
-) -> Stepper {
-    let config = OptimizerConfig {
-        weight_decay: decay,
-        ..OptimizerConfig::new(Algorithm::AdamW)
+/// `documents` documents of `passages` passages each, and one training query for each list of positives.
+pub(crate) fn examples(documents: u32, passages: u32, labels: &[Vec<u32>]) -> Examples {
+    let document = |at: u32| Document {
+        id: format!("d{at}"),
+        passages: at * passages..(at + 1) * passages,
+        group: at,
     };
-    let optimizer = Optimizer::new(config, encoder.layout(), device);
-    Stepper::new(encoder, &values, optimizer, device, settings)
+    let passage = |at: u32| Passage {
+        document: at / passages,
+        text: text(at),
+        body_at: 0,
+    };
+    Examples {
+        documents: (0..documents).map(document).collect(),
+        passages: (0..documents * passages).map(passage).collect(),
+        queries: labels.iter().enumerate().map(|(at, labels)| query(at, labels)).collect(),
+        dev: Vec::new(),
+        dev_source: DevSource::HeldOut,
+        dropped: Dropped::default(),
+    }
 }
 
-/// Largest absolute difference.
-pub(crate) fn difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max)
-}
-
-/// Says on stderr that a test had nothing to run on.
-pub(crate) fn skipped(why: &str) {
-    use std::io::Write;
-    let line = format!("skipped: {why}\n");
-    std::io::stderr()
-        .write_all(line.as_bytes())
-        .expect("stderr");
+/// `rows` as a matrix in the folder `dir`, ids from 0.
+pub(crate) fn matrix(dir: &std::path::Path, dimension: usize, rows: &[f32]) -> Matrix {
+    let path = dir.join("rows.vec");
+    let mut writer = MatrixWriter::create(&path, dimension, Dtype::F32).expect("a new file");
+    for (row, id) in rows.chunks_exact(dimension).zip(0..) {
+        writer.push(PassageId(id), row).expect("a row");
+    }
+    writer.finish(false).expect("a whole file");
+    Matrix::open(dir, ["rows.vec"], dimension).expect("the file just written")
 }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use storage::Task;
 
 use super::*;
-use crate::testing::{PLAIN, difference, golden, golden_dir, golden_input, model_dir, open};
-use crate::{loss, step, testing};
+use crate::oracle::{PLAIN, difference, golden, golden_dir, golden_input, model_dir, open};
+use crate::{loss, oracle, step};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -56,7 +56,7 @@ fn vectors_are_those_of_sentence_transformers() {
 
 #[test]
 fn both_encoders_agree() {
-    for name in testing::MODELS {
+    for name in oracle::MODELS {
         let (encoder, values) = TrainEncoder::open(&model_dir(name), PLAIN).expect("a model");
         let texts = ["one", "the quick brown fox jumps over the lazy dog", ""];
         let here = on_cpu(encoder, &values);
@@ -75,8 +75,8 @@ fn gradients_are_those_of_pytorch() {
     let golden = golden();
     for (name, wanted) in &golden.models {
         let (encoder, values) = open(name);
-        let settings = testing::settings(loss::Objective::InBatchAndMined, wanted.scale);
-        let stepper = testing::stepper(
+        let settings = oracle::settings(loss::Objective::InBatchAndMined, wanted.scale);
+        let stepper = oracle::stepper(
             (Arc::clone(&encoder), values),
             settings,
             0.0,
@@ -132,11 +132,11 @@ fn norms(layout: &Layout, gradient: &[f32]) -> BTreeMap<String, f64> {
 fn every_number_of_berts_gradient_is_pytorchs() {
     let golden = golden();
     let (encoder, values) = open("bert");
-    let settings = testing::settings(
+    let settings = oracle::settings(
         loss::Objective::InBatchAndMined,
         golden.models["bert"].scale,
     );
-    let stepper = testing::stepper(
+    let stepper = oracle::stepper(
         (Arc::clone(&encoder), values),
         settings,
         0.0,
@@ -282,9 +282,9 @@ fn gradients_do_not_depend_on_how_texts_are_padded() {
     };
     let (coarse, _) = TrainEncoder::open(&model_dir("roberta"), options).expect("a model");
     let gradients = [encoder, Arc::new(coarse)].map(|encoder| {
-        let settings = testing::settings(loss::Objective::Pairwise, 20.0);
+        let settings = oracle::settings(loss::Objective::Pairwise, 20.0);
         let stepper: step::Stepper =
-            testing::stepper((encoder, values.clone()), settings, 0.0, &Device::flex());
+            oracle::stepper((encoder, values.clone()), settings, 0.0, &Device::flex());
         stepper.gradient_values(&input, 0).expect("a gradient").1
     });
     assert!(relative(&gradients[0], &gradients[1]) < 1e-4);

@@ -5,7 +5,7 @@ use engine::encoder::blueprint::StoredTensor;
 
 use super::*;
 use crate::encoder::Band;
-use crate::testing;
+use crate::oracle;
 
 /// A matrix of six numbers, a bias of three, and a bias of zeros.
 fn layout() -> (Layout, Vec<f32>) {
@@ -105,7 +105,7 @@ fn optimisers_are_their_definitions() {
             for step in 0..5 {
                 weights = optimizer.step(0.01, weights, up(&gradient(step)), &layout);
             }
-            let off = testing::difference(&down(&weights), &by_hand(&config, 0.01, 5));
+            let off = oracle::difference(&down(&weights), &by_hand(&config, 0.01, 5));
             assert!(off < 1e-5, "{algorithm:?} {weight_decay}: {off}");
         }
     }
@@ -123,10 +123,10 @@ fn the_trust_ratio_is_bounded_and_one_for_zeros() {
 fn clipping_shortens_long_gradients_only() {
     let (short, norm) = clip(up(&[0.3, 0.4]), 1.0);
     assert!((norm.into_scalar::<f32>() - 0.5).abs() < 1e-6);
-    assert!(testing::difference(&down(&short), &[0.3, 0.4]) < 1e-6);
+    assert!(oracle::difference(&down(&short), &[0.3, 0.4]) < 1e-6);
     let (long, norm) = clip(up(&[30.0, 40.0]), 1.0);
     assert!((norm.into_scalar::<f32>() - 50.0).abs() < 1e-4);
-    assert!(testing::difference(&down(&long), &[0.6, 0.8]) < 1e-6);
+    assert!(oracle::difference(&down(&long), &[0.6, 0.8]) < 1e-6);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::*;
 use crate::loss::Objective;
-use crate::testing::{self, Golden, MODELS, difference, golden, golden_input, open};
+use crate::oracle::{self, Golden, MODELS, difference, golden, golden_input, open};
 
 fn cpu() -> Device {
     Device::flex()
@@ -15,7 +15,7 @@ fn stepper(name: &str, settings: StepSettings, decay: f64) -> (Stepper, StepInpu
     let model = open(name);
     let input = golden_input(&model.0, &golden);
     (
-        testing::stepper(model, settings, decay, &cpu()),
+        oracle::stepper(model, settings, decay, &cpu()),
         input,
         golden,
     )
@@ -26,7 +26,7 @@ fn ten_steps_lose_what_pytorch_loses() {
     for name in MODELS {
         let golden = golden();
         let wanted = &golden.models[name];
-        let settings = testing::settings(Objective::InBatchAndMined, wanted.scale);
+        let settings = oracle::settings(Objective::InBatchAndMined, wanted.scale);
         let (mut stepper, input, golden) = stepper(name, settings, golden.decay);
         for (step, wanted) in wanted.steps.iter().enumerate() {
             let found = stepper
@@ -43,7 +43,7 @@ fn ten_steps_lose_what_pytorch_loses() {
 fn the_pairwise_loss_is_pytorchs() {
     let golden = golden();
     for (name, wanted) in &golden.models {
-        let settings = testing::settings(Objective::Pairwise, wanted.scale);
+        let settings = oracle::settings(Objective::Pairwise, wanted.scale);
         let (stepper, input, _) = stepper(name, settings, 0.0);
         let (loss, _) = stepper.gradient(&input, 0).expect("a gradient");
         assert!(
@@ -60,7 +60,7 @@ fn micro_batches_change_no_gradient() {
         Objective::InBatch,
         Objective::InBatchAndMined,
     ] {
-        let whole = testing::settings(objective, 20.0);
+        let whole = oracle::settings(objective, 20.0);
         let (stepper_whole, input, _) = stepper("bert", whole.clone(), 0.0);
         let (loss, gradient) = stepper_whole
             .gradient_values(&input, 0)
@@ -87,7 +87,7 @@ fn teachers_scores_are_cut_with_their_batch() {
         let gradients = [usize::MAX, 3].map(|micro_batch| {
             let settings = StepSettings {
                 micro_batch,
-                ..testing::settings(objective, 20.0)
+                ..oracle::settings(objective, 20.0)
             };
             let (stepper, mut input, _) = stepper("static", settings, 0.0);
             input.labels.teacher = Some((0..12).map(|i| (i as f32).cos()).collect());
@@ -106,7 +106,7 @@ fn activations_that_are_computed_again_change_no_gradient() {
     let gradients = [false, true].map(|checkpoint_activations| {
         let settings = StepSettings {
             checkpoint_activations,
-            ..testing::settings(Objective::InBatchAndMined, 20.0)
+            ..oracle::settings(Objective::InBatchAndMined, 20.0)
         };
         let (stepper, input, _) = stepper("bert", settings, 0.0);
         stepper.gradient_values(&input, 0).expect("a gradient").1
@@ -116,7 +116,7 @@ fn activations_that_are_computed_again_change_no_gradient() {
 
 #[test]
 fn one_batch_is_learnt_by_heart() {
-    let settings = testing::settings(Objective::InBatchAndMined, 20.0);
+    let settings = oracle::settings(Objective::InBatchAndMined, 20.0);
     let (mut stepper, input, _) = stepper("bert", settings, 0.0);
     let losses: Vec<f32> = (0..30)
         .map(|step| stepper.step(&input, 1e-3, step).expect("a step").loss)
@@ -129,7 +129,7 @@ fn dropout_is_the_same_for_the_same_step() {
     let settings = StepSettings {
         dropout: [0.1, 0.1],
         micro_batch: 2,
-        ..testing::settings(Objective::InBatchAndMined, 20.0)
+        ..oracle::settings(Objective::InBatchAndMined, 20.0)
     };
     let (stepper, input, _) = stepper("bert", settings, 0.0);
     let gradient = |step: u64| stepper.gradient_values(&input, step).expect("a gradient");
@@ -141,13 +141,13 @@ fn dropout_is_the_same_for_the_same_step() {
 fn a_step_that_is_not_finite_changes_nothing_and_three_end_the_run() {
     let (encoder, mut values) = open("static");
     values[40] = f32::NAN;
-    let settings = testing::settings(Objective::InBatch, 20.0);
+    let settings = oracle::settings(Objective::InBatch, 20.0);
     let mut input = golden_input(&encoder, &golden());
     // Every text holds the spoilt row.
     for tokens in input.queries.iter_mut().chain(&mut input.positives) {
         tokens.ids.push(40 / encoder.dimension() as u32);
     }
-    let mut stepper = testing::stepper(
+    let mut stepper = oracle::stepper(
         (Arc::clone(&encoder), values.clone()),
         settings,
         0.0,
@@ -168,7 +168,7 @@ fn a_step_that_is_not_finite_changes_nothing_and_three_end_the_run() {
 fn a_restored_run_loses_what_the_unbroken_one_loses() {
     let settings = StepSettings {
         dropout: [0.1, 0.1],
-        ..testing::settings(Objective::InBatchAndMined, 20.0)
+        ..oracle::settings(Objective::InBatchAndMined, 20.0)
     };
     let (mut unbroken, input, _) = stepper("bert", settings.clone(), 0.01);
     let losses: Vec<f32> = (0..6)
@@ -201,14 +201,14 @@ fn vulkan_computes_the_cpus_gradients() {
                 matches!(absent, crate::device::DeviceError::Absent { .. }),
                 "{absent}"
             );
-            testing::skipped("no Vulkan adapter");
+            oracle::skipped("no Vulkan adapter");
             return;
         }
     };
     let golden = golden();
     let (encoder, values) = open("bert");
     let input = golden_input(&encoder, &golden);
-    let settings = testing::settings(Objective::InBatchAndMined, 20.0);
+    let settings = oracle::settings(Objective::InBatchAndMined, 20.0);
     crate::selftest::check(
         &encoder,
         &values,
@@ -218,7 +218,7 @@ fn vulkan_computes_the_cpus_gradients() {
         &input,
     )
     .expect("the same gradient");
-    let mut there = testing::stepper((encoder, values), settings, golden.decay, &opened.device);
+    let mut there = oracle::stepper((encoder, values), settings, golden.decay, &opened.device);
     for (step, wanted) in golden.models["bert"].steps.iter().take(3).enumerate() {
         let found = there
             .step(&input, golden.rate, step as u64)
