@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use storage::Task;
 
 use crate::encoder::{Tokens, TrainEncoder};
-use crate::examples::Examples;
+use crate::examples::{Examples, TrainQuery};
 use crate::guards::Guards;
 use crate::loss::Labels;
 use crate::sampler::Batch;
@@ -65,6 +65,38 @@ impl Texts {
         }
         let tokens = self.encoder.tokens(text, role, longest)?;
         Ok(cell.get_or_init(|| tokens).clone())
+    }
+
+    /// A small batch to test a device with: the first `pairs` queries with their first positives, each beside a passage of
+    /// another, cut to `longest` tokens.
+    ///
+    /// # Errors
+    /// As [`Texts::input`].
+    pub fn sample(&self, pairs: usize, longest: usize) -> Result<StepInput, EncodeError> {
+        let queries = &self.examples.queries[..pairs.min(self.examples.queries.len())];
+        let (b, count) = (queries.len(), self.examples.passages.len());
+        let passage = |place: usize| {
+            let text = &self.examples.passages[place % count].text;
+            self.encoder.tokens(text, Role::Passage, longest)
+        };
+        let first = |q: &TrainQuery| self.examples.first_passage(q.positives[0]) as usize;
+        let ids = |q: &TrainQuery| self.encoder.tokens(&q.text, Role::Query, longest);
+        Ok(StepInput {
+            queries: queries.iter().map(ids).collect::<Result<_, _>>()?,
+            positives: queries
+                .iter()
+                .map(|q| passage(first(q)))
+                .collect::<Result<_, _>>()?,
+            negatives: queries
+                .iter()
+                .map(|q| passage(first(q) + 1))
+                .collect::<Result<_, _>>()?,
+            labels: Labels {
+                present: vec![1.0; b],
+                excused: vec![0.0; b * 2 * b],
+                teacher: Some((0..2 * b).map(|i| i as f32).collect()),
+            },
+        })
     }
 
     /// What a step needs of `batch`. Every query gets as many negatives as the query with most; those that are not there
@@ -126,7 +158,12 @@ impl Columns {
     /// 1 where a passage of the batch must not count as wrong for a query: what the guards refuse as its negative, and
     /// what is not there.
     fn excused(&self, batch: &Batch, examples: &Examples, guards: &Guards) -> Vec<f32> {
-        let places: Vec<u32> = batch.positives.iter().chain(&self.negatives).copied().collect();
+        let places: Vec<u32> = batch
+            .positives
+            .iter()
+            .chain(&self.negatives)
+            .copied()
+            .collect();
         let absent = |column: usize| {
             column
                 .checked_sub(batch.len())
@@ -149,7 +186,9 @@ impl Columns {
         let rows = pairs.enumerate().map(|(row, (query, positive))| {
             let negatives = &self.negatives[row * self.n..(row + 1) * self.n];
             let passages = std::iter::once(positive).chain(negatives);
-            passages.map(|p| teacher.score(*query, *p)).collect::<Vec<f32>>()
+            passages
+                .map(|p| teacher.score(*query, *p))
+                .collect::<Vec<f32>>()
         });
         rows.collect::<Vec<_>>().concat()
     }

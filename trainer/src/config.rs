@@ -144,7 +144,9 @@ pub enum RefreshMode {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file is not what it should be.
-    #[error("the configuration cannot be read: {0}; see what `--dry-run` prints for the names and forms of all settings")]
+    #[error(
+        "the configuration cannot be read: {0}; see what `--dry-run` prints for the names and forms of all settings"
+    )]
     Syntax(#[from] serde_json::Error),
     /// A value that makes no sense.
     #[error("{name} is {value}; it has to be {range}")]
@@ -251,13 +253,28 @@ impl TrainConfig {
         real("scale", scale, scale > 0.0, "above 0")?;
         real("clip", self.clip, self.clip > 0.0, "above 0")?;
         real("epochs", self.epochs, self.epochs > 0.0, "above 0")?;
-        real("weight_decay", self.weight_decay, self.weight_decay >= 0.0, "0 or more")?;
+        real(
+            "weight_decay",
+            self.weight_decay,
+            self.weight_decay >= 0.0,
+            "0 or more",
+        )?;
         let share = (0.0..=1.0).contains(&self.warm_up);
         real("warm_up", self.warm_up, share, "from 0 to 1")?;
         let dropout = self.dropout.unwrap_or(0.0);
-        real("dropout", dropout, (0.0..1.0).contains(&dropout), "from 0 to below 1")?;
+        real(
+            "dropout",
+            dropout,
+            (0.0..1.0).contains(&dropout),
+            "from 0 to below 1",
+        )?;
         let recall = f64::from(self.target_recall);
-        real("target_recall", recall, recall > 0.0 && recall <= 1.0, "above 0 and at most 1")?;
+        real(
+            "target_recall",
+            recall,
+            recall > 0.0 && recall <= 1.0,
+            "above 0 and at most 1",
+        )?;
         self.check_conflicts()
     }
 
@@ -274,7 +291,11 @@ impl TrainConfig {
             ("chunks", self.chunks as u64, 1),
             ("refresh_every", self.refresh_every, 1),
             ("keep_checkpoints", self.keep_checkpoints as u64, 1),
-            ("matryoshka", self.matryoshka.iter().copied().min().unwrap_or(1) as u64, 1),
+            (
+                "matryoshka",
+                self.matryoshka.iter().copied().min().unwrap_or(1) as u64,
+                1,
+            ),
         ];
         match counts.into_iter().find(|(_, value, least)| value < least) {
             None => Ok(()),
@@ -302,11 +323,12 @@ impl TrainConfig {
 
     /// The highest learning rate for an encoder of `family`.
     pub fn rate(&self, family: &str) -> f64 {
-        self.learning_rate.unwrap_or(match (family, self.optimizer) {
-            ("static", _) => 2e-3,
-            (_, Algorithm::AdamW) => 2e-5,
-            (_, Algorithm::Lamb) => 1e-6,
-        })
+        self.learning_rate
+            .unwrap_or(match (family, self.optimizer) {
+                ("static", _) => 2e-3,
+                (_, Algorithm::AdamW) => 2e-5,
+                (_, Algorithm::Lamb) => 1e-6,
+            })
     }
 
     /// The factor of scores for an encoder whose vectors have unit length or not.
@@ -338,7 +360,10 @@ mod tests {
             let preset = TrainConfig::preset(method);
             preset.check().expect("a preset in range");
             let text = serde_json::to_string(&preset).expect("JSON");
-            assert_eq!(TrainConfig::from_json(&text).expect("what was written"), preset);
+            assert_eq!(
+                TrainConfig::from_json(&text).expect("what was written"),
+                preset
+            );
         }
     }
 

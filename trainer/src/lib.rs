@@ -23,9 +23,12 @@ pub mod optim;
 pub mod selftest;
 pub mod step;
 
-// What outlives a step.
+// The loop, and what outlives a step.
 pub mod checkpoint;
+pub mod error;
 pub mod refresh;
+pub mod rounds;
+mod run;
 
 // What a run says about itself, and whether its encoder is taken on.
 pub mod diagnostics;

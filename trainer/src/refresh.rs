@@ -271,3 +271,6 @@ pub fn hash(values: &[f32]) -> String {
     }
     hasher.finalize().to_hex().to_string()
 }
+
+#[cfg(test)]
+mod tests;

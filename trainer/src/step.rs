@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::encoder::{Buckets, Noise, Tokens, TrainEncoder, Weights, mix, on};
+use crate::encoder::{Band, Buckets, Noise, Tokens, TrainEncoder, Weights, mix, on};
 use crate::loss::{Labels, Loss, Objective, Vectors};
 use crate::optim::{Optimizer, clip};
 
@@ -37,6 +37,16 @@ pub struct StepReport {
     pub skipped: bool,
     /// Texts encoded.
     pub texts: usize,
+}
+
+/// What a batch's gradient looks like from inside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Norm of the gradient of each band, before clipping.
+    pub bands: Vec<(Band, f32)>,
+    /// σ(s⁻ − s⁺) of each query's own negatives, (B, N): the last layer's factor of the pairwise loss's gradient. Empty
+    /// where the loss looks at no mined negatives.
+    pub proxies: Vec<f32>,
 }
 
 /// A step failed.
@@ -201,6 +211,41 @@ impl Stepper {
         } else {
             self.summed_gradient(&parts, number)
         }
+    }
+
+    /// How steps are made.
+    pub fn settings(&self) -> &StepSettings {
+        &self.settings
+    }
+
+    /// What the paper's figure 4 shows of a batch. One more pass forward and backward.
+    ///
+    /// # Errors
+    /// The device.
+    pub fn measure(&self, input: &StepInput, number: u64) -> Result<Measured, StepError> {
+        let (_, gradient) = self.gradient_values(input, number)?;
+        let fixed = Weights::new(self.encoder.layout(), &self.weights, None);
+        let parts = input.chunks(self.settings.micro_batch);
+        let mut proxies = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let vectors = self.vectors(&fixed, part, number, i as u64);
+            proxies.extend(self.proxies(&vectors)?);
+        }
+        Ok(Measured {
+            bands: self.encoder.layout().band_norms(&gradient),
+            proxies,
+        })
+    }
+
+    /// σ(s⁻ − s⁺) of each query's own negatives, (B, N).
+    fn proxies(&self, vectors: &Vectors) -> Result<Vec<f32>, StepError> {
+        if vectors.negatives.is_none() {
+            return Ok(Vec::new());
+        }
+        let (positive, negative) = self.settings.loss.own_scores(vectors);
+        let sigmoid = burn::tensor::activation::sigmoid(negative - positive);
+        let count = sigmoid.dims().iter().product::<usize>();
+        read(sigmoid.reshape([count]))
     }
 
     /// As [`Stepper::gradient`], the gradient's numbers in the order of the layout.

@@ -69,7 +69,11 @@ impl Sketch {
             all += 1;
             equal += u32::from(a == b);
         }
-        if all == 0 { 0.0 } else { equal as f32 / all as f32 }
+        if all == 0 {
+            0.0
+        } else {
+            equal as f32 / all as f32
+        }
     }
 }
 
@@ -82,14 +86,23 @@ pub fn jaccard(a: &str, b: &str) -> f32 {
         all.dedup();
         all
     });
-    let common = a.iter().filter(|shingle| b.binary_search(shingle).is_ok()).count();
+    let common = a
+        .iter()
+        .filter(|shingle| b.binary_search(shingle).is_ok())
+        .count();
     let union = a.len() + b.len() - common;
-    if union == 0 { 1.0 } else { common as f32 / union as f32 }
+    if union == 0 {
+        1.0
+    } else {
+        common as f32 / union as f32
+    }
 }
 
 /// Hashes of the words of `text`, in order, in lower case.
 fn words(text: &str) -> Vec<u64> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
     words
         .map(|word| {
             let lower = word.chars().flat_map(char::to_lowercase);
@@ -102,7 +115,9 @@ fn words(text: &str) -> Vec<u64> {
 
 fn shingles(words: &[u64]) -> impl Iterator<Item = u64> + '_ {
     let size = WORDS.min(words.len()).max(1);
-    words.windows(size).map(|window| window.iter().fold(0, |all, word| mixed(all ^ word)))
+    words
+        .windows(size)
+        .map(|window| window.iter().fold(0, |all, word| mixed(all ^ word)))
 }
 
 /// Spreads every bit over all others (the finaliser of SplitMix64).

@@ -165,7 +165,7 @@ impl Loss {
     }
 
     /// Scores of each query with its positive (B, 1) and with its negatives (B, N).
-    fn own_scores(&self, vectors: &Vectors) -> (Tensor<2>, Tensor<2>) {
+    pub(crate) fn own_scores(&self, vectors: &Vectors) -> (Tensor<2>, Tensor<2>) {
         let [b, d] = vectors.queries.dims();
         let queries = vectors.queries.clone();
         let positive = (queries.clone() * vectors.positives.clone()).sum_dim(1) * self.scale;
