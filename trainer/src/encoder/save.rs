@@ -75,7 +75,9 @@ impl TrainEncoder {
         if path.exists() {
             let modules: Vec<Value> = read_json(&path)?;
             let named = modules.iter().filter_map(|m| m["path"].as_str());
-            folders.extend(named.filter(|p| !p.is_empty()).map(PathBuf::from));
+            let named = named.filter(|p| !p.is_empty()).map(PathBuf::from);
+            // A module without settings has no folder where the model came through git.
+            folders.extend(named.filter(|p| self.dir.join(p).is_dir()));
         }
         Ok(folders)
     }
