@@ -18,9 +18,9 @@ use crate::negatives::bm25::{Bm25MineError, Searcher};
 use crate::negatives::dense::Vectors;
 use crate::negatives::{Draw, Mixture, Negatives, Source};
 
-mod tsne;
 #[cfg(test)]
 mod tests;
+mod tsne;
 
 /// Depth at which rankings are compared.
 const TOP: usize = 100;
@@ -74,7 +74,12 @@ impl Spread {
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let last = values.len().saturating_sub(1) as f64;
-        let at = |share: f64| values.get((last * share).round() as usize).copied().unwrap_or(0.0);
+        let at = |share: f64| {
+            values
+                .get((last * share).round() as usize)
+                .copied()
+                .unwrap_or(0.0)
+        };
         Self {
             mean: values.iter().sum::<f64>() / values.len().max(1) as f64,
             p10: at(0.1),
@@ -165,7 +170,10 @@ impl Diagnostics {
                 let wrong = |p: &&u32| !query.is_positive(examples.document_of(**p));
                 top.iter().filter(wrong).copied().collect()
             });
-            (*source, mean_overlap(draws, &wrong.collect::<Vec<Vec<u32>>>()))
+            (
+                *source,
+                mean_overlap(draws, &wrong.collect::<Vec<Vec<u32>>>()),
+            )
         };
         let ranked: Vec<Vec<u32>> = dev.iter().cloned().map(passages).collect();
         let documents = |list: &Vec<u32>| list.iter().map(|p| examples.document_of(*p)).collect();
@@ -178,7 +186,10 @@ impl Diagnostics {
             top: TOP,
             hole_rate: hole_rate(&examples.dev, &ranked_documents),
             curves: dev.iter().take(CURVES).map(curve).collect(),
-            proxy: drawn.iter().map(|(source, draws)| (*source, proxy(inputs, draws))).collect(),
+            proxy: drawn
+                .iter()
+                .map(|(source, draws)| (*source, proxy(inputs, draws)))
+                .collect(),
             map: map(inputs, &drawn),
         })
     }
@@ -213,7 +224,9 @@ pub fn hole_rate(queries: &[TrainQuery], rankings: &[Vec<u32>]) -> f64 {
 /// Negatives of the sampled training queries from each source that has a pool, beside their first positive.
 fn drawn(inputs: &Inputs<'_>) -> BTreeMap<Source, Vec<Vec<u32>>> {
     let pools = inputs.negatives.pools;
-    let sources = Source::ALL.into_iter().filter(|s| *s == Source::Random || pools.get(*s).is_some());
+    let sources = Source::ALL
+        .into_iter()
+        .filter(|s| *s == Source::Random || pools.get(*s).is_some());
     let mut rng = ChaCha8Rng::seed_from_u64(inputs.seed);
     let of_source = |source| {
         let mixture = Mixture::only(source, Draw::Uniform);
@@ -226,7 +239,9 @@ fn drawn(inputs: &Inputs<'_>) -> BTreeMap<Source, Vec<Vec<u32>>> {
             let positive = negatives.examples.queries[*query as usize].positives[0];
             let drawn = negatives.draw(*query, positive, inputs.step, &mut rng);
             // Random passages that fill up an empty pool are none of this source.
-            let own = drawn.into_iter().filter(|negative| negative.source == source);
+            let own = drawn
+                .into_iter()
+                .filter(|negative| negative.source == source);
             own.map(|negative| negative.passage).collect()
         });
         (source, draws.collect())
@@ -255,7 +270,10 @@ fn bm25_overlap(
 fn proxy(inputs: &Inputs<'_>, draws: &[Vec<u32>]) -> Spread {
     let examples = inputs.negatives.examples;
     let dimension = inputs.vectors.matrix.dimension();
-    let queries = inputs.train.iter().zip(inputs.train_vectors.chunks_exact(dimension));
+    let queries = inputs
+        .train
+        .iter()
+        .zip(inputs.train_vectors.chunks_exact(dimension));
     let mut values = Vec::new();
     for ((query, vector), negatives) in queries.zip(draws) {
         let document = examples.queries[*query as usize].positives[0];
@@ -294,7 +312,8 @@ fn map(inputs: &Inputs<'_>, drawn: &BTreeMap<Source, Vec<Vec<u32>>>) -> Vec<Dot>
     }
     let places = tsne::layout(&rows, dimension, rng.random());
     let dots = labels.into_iter().zip(places);
-    dots.map(|((kind, query), [x, y])| Dot { x, y, kind, query }).collect()
+    dots.map(|((kind, query), [x, y])| Dot { x, y, kind, query })
+        .collect()
 }
 
 /// Passages to draw around sampled query `at`.
@@ -315,11 +334,18 @@ fn surroundings(
             Source::Bm25 => Kind::Bm25,
             Source::Ance => Kind::Ance,
         };
-        around.extend(draws[at].iter().take(MAPPED_PASSAGES).map(|passage| (kind, *passage)));
+        around.extend(
+            draws[at]
+                .iter()
+                .take(MAPPED_PASSAGES)
+                .map(|passage| (kind, *passage)),
+        );
     }
     around
 }
 
 fn row(matrix: &Matrix, passage: u32) -> Vec<f32> {
-    matrix.get(PassageId(passage)).unwrap_or_else(|| vec![0.0; matrix.dimension()])
+    matrix
+        .get(PassageId(passage))
+        .unwrap_or_else(|| vec![0.0; matrix.dimension()])
 }

@@ -135,10 +135,19 @@ impl Dropped {
         [
             (self.empty_documents, "documents without text"),
             (self.empty_queries, "queries without text"),
-            (self.unknown_queries, "judged queries that are not among the queries"),
-            (self.missing_positives, "judgements of documents that the corpus lacks"),
+            (
+                self.unknown_queries,
+                "judged queries that are not among the queries",
+            ),
+            (
+                self.missing_positives,
+                "judgements of documents that the corpus lacks",
+            ),
             (self.without_positive, "queries left without a positive"),
-            (self.in_other_splits, "training queries that stand in the dev or test split too"),
+            (
+                self.in_other_splits,
+                "training queries that stand in the dev or test split too",
+            ),
         ]
     }
 
@@ -151,7 +160,9 @@ impl Dropped {
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = self.parts().into_iter().filter(|(count, _)| *count > 0);
-        let said: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+        let said: Vec<String> = parts
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
         f.write_str(&said.join(", "))
     }
 }
@@ -279,18 +290,32 @@ impl Examples {
                 documents: documents.len(),
             });
         }
-        let places: HashMap<&str, u32> =
-            documents.iter().zip(0..).map(|(document, at)| (document.id.as_str(), at)).collect();
-        let texts: HashMap<&str, &str> =
-            raw.queries.iter().map(|query| (query.id.as_str(), query.text.as_str())).collect();
+        let places: HashMap<&str, u32> = documents
+            .iter()
+            .zip(0..)
+            .map(|(document, at)| (document.id.as_str(), at))
+            .collect();
+        let texts: HashMap<&str, &str> = raw
+            .queries
+            .iter()
+            .map(|query| (query.id.as_str(), query.text.as_str()))
+            .collect();
         let mut join = |qrels: &Qrels| joined(qrels, &texts, &places, &mut dropped);
         let (mut queries, dev) = (join(&raw.train), raw.dev.as_ref().map(&mut join));
-        let other: HashSet<String> =
-            raw.dev.iter().flat_map(query_ids).chain(raw.reserved.iter().cloned()).collect();
+        let other: HashSet<String> = raw
+            .dev
+            .iter()
+            .flat_map(query_ids)
+            .chain(raw.reserved.iter().cloned())
+            .collect();
         let before = queries.len();
         queries.retain(|query| !other.contains(&query.id));
         dropped.in_other_splits = before - queries.len();
-        let dev_source = if dev.is_some() { DevSource::Split } else { DevSource::HeldOut };
+        let dev_source = if dev.is_some() {
+            DevSource::Split
+        } else {
+            DevSource::HeldOut
+        };
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         let dev = match dev {
             Some(mut dev) => {
@@ -299,7 +324,9 @@ impl Examples {
             }
             None => {
                 let share = (queries.len() as f64 * options.held_out).ceil() as usize;
-                let most = share.min(options.dev_at_most).min(queries.len().saturating_sub(1));
+                let most = share
+                    .min(options.dev_at_most)
+                    .min(queries.len().saturating_sub(1));
                 take_out(&mut queries, most, &mut rng)
             }
         };
@@ -321,7 +348,10 @@ impl Examples {
 
     /// What the encoder sees of each passage, in order.
     pub fn texts(&self) -> Vec<&str> {
-        self.passages.iter().map(|passage| passage.text.as_str()).collect()
+        self.passages
+            .iter()
+            .map(|passage| passage.text.as_str())
+            .collect()
     }
 
     /// First passage of `document`: its only one with FirstP.
@@ -340,7 +370,11 @@ impl Examples {
             let pairs = query.positives.iter().zip(&query.grades);
             pairs.map(|(document, grade)| {
                 let grade = i32::try_from(*grade).unwrap_or(i32::MAX);
-                (query.id.clone(), self.documents[*document as usize].id.clone(), grade)
+                (
+                    query.id.clone(),
+                    self.documents[*document as usize].id.clone(),
+                    grade,
+                )
             })
         });
         graded.collect()
@@ -351,12 +385,18 @@ impl Options<'_> {
     fn check(&self) -> Result<(), ExamplesError> {
         let refuse = |name, value: String, range| Err(ExamplesError::Option { name, value, range });
         if !(0.0..1.0).contains(&self.held_out) {
-            return refuse("the held-out share", self.held_out.to_string(), "from 0 to below 1");
+            return refuse(
+                "the held-out share",
+                self.held_out.to_string(),
+                "from 0 to below 1",
+            );
         }
         match self.chunking {
-            Chunking::MaxP { max_tokens, .. } if max_tokens < 8 => {
-                refuse("the longest chunk", max_tokens.to_string(), "8 tokens or more")
-            }
+            Chunking::MaxP { max_tokens, .. } if max_tokens < 8 => refuse(
+                "the longest chunk",
+                max_tokens.to_string(),
+                "8 tokens or more",
+            ),
             Chunking::MaxP { chunks: 0, .. } => {
                 refuse("the number of chunks", "0".to_owned(), "1 or more")
             }

@@ -129,8 +129,16 @@ pub fn judge(
         against.extend(guard_objection(&outcome, config));
         outcomes.push(outcome);
     }
-    let decision = if against.is_empty() { Decision::Adopted } else { Decision::Kept };
-    let reasons = if against.is_empty() { vec![gain(&outcomes[0])] } else { against };
+    let decision = if against.is_empty() {
+        Decision::Adopted
+    } else {
+        Decision::Kept
+    };
+    let reasons = if against.is_empty() {
+        vec![gain(&outcomes[0])]
+    } else {
+        against
+    };
     Ok(Verdict {
         decision,
         reasons,
@@ -156,7 +164,9 @@ fn objections(outcome: &Outcome, config: &GateConfig) -> Vec<String> {
         ));
     }
     if after <= before {
-        against.push(format!("{set}: nDCG@10 went from {before:.4} to {after:.4}, which is no gain"));
+        against.push(format!(
+            "{set}: nDCG@10 went from {before:.4} to {after:.4}, which is no gain"
+        ));
     } else if *p > config.alpha {
         against.push(format!(
             "{set}: nDCG@10 went from {before:.4} to {after:.4}, but chance alone does as much with probability {p:.3} \
@@ -203,9 +213,16 @@ pub fn score(
     for (query, ranking) in queries.iter().zip(rankings) {
         for (passage, score) in ranking {
             let document = examples.document_of(*passage);
-            run.push(&query.id, examples.documents[document as usize].id.as_str(), *score);
+            run.push(
+                &query.id,
+                examples.documents[document as usize].id.as_str(),
+                *score,
+            );
         }
     }
     let evaluation = Evaluation::new(&examples.qrels(queries), &run);
-    (evaluation.metric(METRIC), evaluation.metric(Metric::Mrr(10)))
+    (
+        evaluation.metric(METRIC),
+        evaluation.metric(Metric::Mrr(10)),
+    )
 }

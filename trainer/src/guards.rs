@@ -167,14 +167,23 @@ impl Guards {
             return Some(Objection::Labelled);
         }
         let group = examples.documents[document as usize].group;
-        let positives = || query.positives.iter().map(|at| &examples.documents[*at as usize]);
+        let positives = || {
+            query
+                .positives
+                .iter()
+                .map(|at| &examples.documents[*at as usize])
+        };
         if self.config.same_document && positives().any(|positive| positive.group == group) {
             return Some(Objection::SameDocument);
         }
         let duplicates = self.duplicates.as_ref()?;
         let near = positives()
             .flat_map(|positive| positive.passages.clone())
-            .any(|positive| duplicates.near(positive, passage, |at| examples.passages[at as usize].body()));
+            .any(|positive| {
+                duplicates.near(positive, passage, |at| {
+                    examples.passages[at as usize].body()
+                })
+            });
         near.then_some(Objection::NearDuplicate)
     }
 }
@@ -183,9 +192,11 @@ impl GuardConfig {
     fn check(&self) -> Result<(), GuardError> {
         let refuse = |name, value, range| Err(GuardError { name, value, range });
         match (self.near_duplicate, self.margin) {
-            (Some(share), _) if !(share > 0.0 && share <= 1.0) => {
-                refuse("the share that makes a near-duplicate", share, "above 0 and at most 1")
-            }
+            (Some(share), _) if !(share > 0.0 && share <= 1.0) => refuse(
+                "the share that makes a near-duplicate",
+                share,
+                "above 0 and at most 1",
+            ),
             (_, Margin::Relative(share)) if !(0.0..=1.0).contains(&share) => {
                 refuse("the positive-aware share", share, "from 0 to 1")
             }

@@ -4,6 +4,7 @@
 
 // What there is to learn from.
 pub mod examples;
+pub mod pairs;
 
 // Which passages the encoder is held against.
 pub mod guards;
@@ -18,4 +19,4 @@ pub mod log;
 pub mod report;
 
 #[cfg(test)]
-mod testing;
+mod fixtures;

@@ -75,7 +75,10 @@ struct Header {
 pub fn corpus_hash(examples: &crate::examples::Examples) -> String {
     let mut hash = blake3::Hasher::new();
     let queries = examples.queries.iter().map(|query| query.text.as_str());
-    let passages = examples.passages.iter().map(|passage| passage.text.as_str());
+    let passages = examples
+        .passages
+        .iter()
+        .map(|passage| passage.text.as_str());
     for text in queries.chain(passages) {
         hash.update(&(text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
@@ -101,9 +104,12 @@ pub fn write(path: &Path, pool: &Pool, provenance: &Provenance) -> Result<(), Mi
         detail,
     };
     let header = serde_json::to_string(&header).map_err(|error| damaged(error.to_string()))?;
-    let views = columns.iter().map(|column| Ok((column.name.as_str(), column.view()?)));
-    let views: Vec<_> =
-        views.collect::<Result<_, _>>().map_err(|e: safetensors::SafeTensorError| damaged(e.to_string()))?;
+    let views = columns
+        .iter()
+        .map(|column| Ok((column.name.as_str(), column.view()?)));
+    let views: Vec<_> = views
+        .collect::<Result<_, _>>()
+        .map_err(|e: safetensors::SafeTensorError| damaged(e.to_string()))?;
     let bytes = serialize(views, Some(HashMap::from([(KEY.to_owned(), header)])))
         .map_err(|error| damaged(error.to_string()))?;
     Ok(disk::replace_atomically(path, &bytes)?)
@@ -150,7 +156,8 @@ fn parse(bytes: &[u8]) -> Result<(Pool, Provenance), String> {
     if hash(seen.into_iter()) != header.blake3 {
         return Err("its numbers do not have the hash they were written with".to_owned());
     }
-    let [positives, candidates] = <[_; 2]>::try_from(lists).map_err(|_| "lists are missing".to_owned())?;
+    let [positives, candidates] =
+        <[_; 2]>::try_from(lists).map_err(|_| "lists are missing".to_owned())?;
     if positives.len() != candidates.len() {
         return Err(format!(
             "it has positives for {} queries and candidates for {}",
@@ -159,7 +166,10 @@ fn parse(bytes: &[u8]) -> Result<(Pool, Provenance), String> {
         ));
     }
     let queries = positives.into_iter().zip(candidates);
-    let queries = queries.map(|(positives, candidates)| Found { positives, candidates });
+    let queries = queries.map(|(positives, candidates)| Found {
+        positives,
+        candidates,
+    });
     Ok((
         Pool {
             queries: queries.collect(),
@@ -186,7 +196,11 @@ fn name(prefix: &str, suffix: &str) -> String {
 }
 
 fn list<'f>(found: &'f Found, prefix: &str) -> &'f [Candidate] {
-    if prefix == POSITIVES { &found.positives } else { &found.candidates }
+    if prefix == POSITIVES {
+        &found.positives
+    } else {
+        &found.candidates
+    }
 }
 
 /// Offsets, passages, scores and cosines of the lists called `prefix`.
@@ -197,12 +211,18 @@ fn columns(prefix: &str, pool: &Pool) -> [Column; 4] {
         bytes,
     };
     let all = || pool.queries.iter().flat_map(|found| list(found, prefix));
-    let lengths = pool.queries.iter().map(|found| list(found, prefix).len() as u32);
+    let lengths = pool
+        .queries
+        .iter()
+        .map(|found| list(found, prefix).len() as u32);
     let ends = lengths.scan(0u32, |sum, length| {
         *sum += length;
         Some(*sum)
     });
-    let offsets = std::iter::once(0).chain(ends).flat_map(u32::to_le_bytes).collect();
+    let offsets = std::iter::once(0)
+        .chain(ends)
+        .flat_map(u32::to_le_bytes)
+        .collect();
     let passages = all().flat_map(|c| c.passage.to_le_bytes()).collect();
     let scores = all().flat_map(|c| c.score.to_le_bytes()).collect();
     let cosines = all().flat_map(|c| c.cosine.to_le_bytes()).collect();
@@ -215,7 +235,9 @@ fn columns(prefix: &str, pool: &Pool) -> [Column; 4] {
 }
 
 fn column<'b>(tensors: &SafeTensors<'b>, name: &str, dtype: Dtype) -> Result<&'b [u8], String> {
-    let view = tensors.tensor(name).map_err(|error| format!("{name}: {error}"))?;
+    let view = tensors
+        .tensor(name)
+        .map_err(|error| format!("{name}: {error}"))?;
     if view.dtype() == dtype && view.shape().len() == 1 {
         Ok(view.data())
     } else {
@@ -238,13 +260,19 @@ fn candidates(parts: [&[u8]; 4]) -> Result<Vec<Vec<Candidate>>, String> {
             cosine: f32::from_bits(*cosine),
         })
         .collect();
-    let ranges = offsets.windows(2).map(|ends| all.get(ends[0] as usize..ends[1] as usize));
+    let ranges = offsets
+        .windows(2)
+        .map(|ends| all.get(ends[0] as usize..ends[1] as usize));
     let lists = ranges.map(|range| range.map(<[_]>::to_vec));
-    lists.collect::<Option<_>>().ok_or_else(|| "its offsets do not ascend within the lists".to_owned())
+    lists
+        .collect::<Option<_>>()
+        .ok_or_else(|| "its offsets do not ascend within the lists".to_owned())
 }
 
 fn words(bytes: &[u8]) -> Vec<u32> {
-    let quads = bytes.chunks_exact(4).map(|quad| <[u8; 4]>::try_from(quad).unwrap_or_default());
+    let quads = bytes
+        .chunks_exact(4)
+        .map(|quad| <[u8; 4]>::try_from(quad).unwrap_or_default());
     quads.map(u32::from_le_bytes).collect()
 }
 

@@ -60,7 +60,11 @@ pub fn write(dir: &Path) -> Result<PathBuf, ReportError> {
         return Err(ReportError::Empty { path });
     }
     let name = dir.canonicalize().unwrap_or(path);
-    let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let page = dir.join(FILE);
     disk::replace_atomically(&page, render(&name, &lines).as_bytes())?;
     Ok(page)
@@ -71,7 +75,12 @@ pub fn render(name: &str, lines: &[Line]) -> String {
     let run = Run::new(lines);
     let mut body = String::new();
     head(&mut body, name, &run);
-    section(&mut body, "Learning", "", &[run.loss(), run.scores(), run.rate(), run.speed()]);
+    section(
+        &mut body,
+        "Learning",
+        "",
+        &[run.loss(), run.scores(), run.rate(), run.speed()],
+    );
     section(
         &mut body,
         "Gradients",
@@ -82,7 +91,13 @@ pub fn render(name: &str, lines: &[Line]) -> String {
         &mut body,
         "Negatives",
         "",
-        &[run.mixture(), run.overlap(), run.staleness(), run.recall(), run.times()],
+        &[
+            run.mixture(),
+            run.overlap(),
+            run.staleness(),
+            run.recall(),
+            run.times(),
+        ],
     );
     run.guards(&mut body);
     section(
@@ -159,7 +174,12 @@ impl Run<'_> {
         let mut rows = Vec::new();
         flatten("", &config.settings, &mut rows);
         for (name, value) in rows {
-            let _ = write!(body, "<tr><td>{}</td><td class=\"text\">{}</td></tr>", escape(&name), escape(&value));
+            let _ = write!(
+                body,
+                "<tr><td>{}</td><td class=\"text\">{}</td></tr>",
+                escape(&name),
+                escape(&value)
+            );
         }
         body.push_str("</table></div>");
     }
@@ -167,25 +187,44 @@ impl Run<'_> {
 
 /// Title, verdict and the figures a person looks for first.
 fn head(body: &mut String, name: &str, run: &Run<'_>) {
-    let _ = write!(body, "<h1>{}</h1><p class=\"soft\">Training report of askance.</p>", escape(name));
+    let _ = write!(
+        body,
+        "<h1>{}</h1><p class=\"soft\">Training report of askance.</p>",
+        escape(name)
+    );
     if let Some(verdict) = run.verdict {
         show_verdict(body, verdict);
     }
     let mut tiles = Vec::new();
     if let Some(last) = run.steps.last() {
-        let planned = run.configs.last().map_or(last.step + 1, |config| config.steps);
+        let planned = run
+            .configs
+            .last()
+            .map_or(last.step + 1, |config| config.steps);
         tiles.push((format!("{} of {planned}", last.step + 1), "steps"));
     }
     if let (Some(first), Some(last)) = (run.evals.first(), run.evals.last()) {
-        let best = run.evals.iter().map(|eval| eval.ndcg).fold(f64::MIN, f64::max);
-        tiles.push((format!("{:.4}", first.ndcg), "nDCG@10 on dev queries at the start"));
+        let best = run
+            .evals
+            .iter()
+            .map(|eval| eval.ndcg)
+            .fold(f64::MIN, f64::max);
+        tiles.push((
+            format!("{:.4}", first.ndcg),
+            "nDCG@10 on dev queries at the start",
+        ));
         tiles.push((format!("{:.4}", last.ndcg), "at the end"));
         tiles.push((format!("{best:.4}"), "at its best"));
     }
     tiles.push((duration(run.seconds), "of training"));
     body.push_str("<div class=\"tiles\">");
     for (value, what) in tiles {
-        let _ = write!(body, "<div class=\"tile\"><b>{}</b><span>{}</span></div>", escape(&value), escape(what));
+        let _ = write!(
+            body,
+            "<div class=\"tile\"><b>{}</b><span>{}</span></div>",
+            escape(&value),
+            escape(what)
+        );
     }
     body.push_str("</div>");
 }
@@ -195,7 +234,10 @@ fn show_verdict(body: &mut String, verdict: &Verdict) {
         Decision::Adopted => ("good", "Adopted: the trained encoder is better."),
         Decision::Kept => ("bad", "Not adopted: the encoder it started from stays."),
     };
-    let _ = write!(body, "<div class=\"verdict {class}\"><strong>{word}</strong><ul>");
+    let _ = write!(
+        body,
+        "<div class=\"verdict {class}\"><strong>{word}</strong><ul>"
+    );
     for reason in &verdict.reasons {
         let _ = write!(body, "<li>{}</li>", escape(reason));
     }
@@ -268,7 +310,11 @@ fn flatten(path: &str, value: &serde_json::Value, rows: &mut Vec<(String, String
     match value {
         serde_json::Value::Object(map) => {
             for (key, value) in map {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 flatten(&path, value, rows);
             }
         }

@@ -139,7 +139,9 @@ impl Sampler {
             return Err(SamplerError::Zero { name: "the batch" });
         }
         if config.max_pairs == Some(0) {
-            return Err(SamplerError::Zero { name: "the number of pairs" });
+            return Err(SamplerError::Zero {
+                name: "the number of pairs",
+            });
         }
         if negatives >= examples.documents.len() {
             return Err(SamplerError::FewDocuments {
@@ -152,7 +154,11 @@ impl Sampler {
         let mut sampler = Self {
             batch: config.batch.min(queries.len()),
             pairs,
-            labelled: examples.queries.iter().map(|query| query.positives.clone()).collect(),
+            labelled: examples
+                .queries
+                .iter()
+                .map(|query| query.positives.clone())
+                .collect(),
             seed: config.seed,
             position: Position::default(),
             order: Vec::new(),
@@ -207,7 +213,9 @@ impl Sampler {
         for Pair { query, document } in pairs {
             batch.queries.push(query);
             batch.positives.push(negatives.positive(query, document));
-            batch.negatives.push(negatives.draw(query, document, step, &mut rng));
+            batch
+                .negatives
+                .push(negatives.draw(query, document, step, &mut rng));
         }
         batch
     }
@@ -220,7 +228,9 @@ impl Sampler {
             self.offer(at, looked, &mut chosen);
         }
         loop {
-            while !chosen.is_full() && let Some(at) = self.read() {
+            while !chosen.is_full()
+                && let Some(at) = self.read()
+            {
                 looked += 1;
                 self.offer(at, looked, &mut chosen);
             }
@@ -251,7 +261,10 @@ impl Sampler {
         let patient = looked < PATIENCE * self.batch;
         if chosen.is_full()
             || chosen.queries.contains(&pair.query)
-            || (patient && labelled.iter().any(|document| chosen.documents.contains(document)))
+            || (patient
+                && labelled
+                    .iter()
+                    .any(|document| chosen.documents.contains(document)))
         {
             self.position.waiting.push(at);
         } else {
@@ -279,7 +292,9 @@ fn pairs(examples: &Examples, config: SamplerConfig) -> Vec<Pair> {
         .iter()
         .zip(0..)
         .flat_map(|(from, query)| {
-            from.positives.iter().map(move |&document| Pair { query, document })
+            from.positives
+                .iter()
+                .map(move |&document| Pair { query, document })
         })
         .collect();
     if let Some(most) = config.max_pairs.filter(|most| *most < pairs.len()) {

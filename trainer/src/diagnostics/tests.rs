@@ -1,9 +1,9 @@
 use storage::flat::Metric;
 
 use super::*;
+use crate::fixtures::{examples, matrix, query};
 use crate::guards::{GuardConfig, Guards};
 use crate::negatives::{Candidate, Found, Pool, Pools};
-use crate::testing::{examples, matrix, query};
 
 #[test]
 fn overlap_is_the_mean_share() {
@@ -25,7 +25,15 @@ fn holes_are_hits_that_nobody_judged() {
 #[test]
 fn a_spread_names_its_quantiles() {
     let spread = Spread::of((0..=100).rev().map(f64::from).collect());
-    assert_eq!(spread, Spread { mean: 50.0, p10: 10.0, p50: 50.0, p90: 90.0 });
+    assert_eq!(
+        spread,
+        Spread {
+            mean: 50.0,
+            p10: 10.0,
+            p50: 50.0,
+            p90: 90.0
+        }
+    );
     assert_eq!(Spread::of(Vec::new()), Spread::default());
 }
 
@@ -44,26 +52,56 @@ fn figures_follow_from_where_the_vectors_lie() {
     let dir = tempfile::tempdir().expect("a folder");
     let matrix = matrix(dir.path(), 2, &rows);
     let found = |at: u32| Found {
-        positives: vec![Candidate { passage: at, score: 1.0, cosine: 1.0 }],
-        candidates: vec![Candidate { passage: at + 1, score: 0.99, cosine: 0.99 }],
+        positives: vec![Candidate {
+            passage: at,
+            score: 1.0,
+            cosine: 1.0,
+        }],
+        candidates: vec![Candidate {
+            passage: at + 1,
+            score: 0.99,
+            cosine: 0.99,
+        }],
     };
     let far = |at: u32| Found {
-        candidates: vec![Candidate { passage: (at + N / 2) % N, score: 0.0, cosine: -1.0 }],
+        candidates: vec![Candidate {
+            passage: (at + N / 2) % N,
+            score: 0.0,
+            cosine: -1.0,
+        }],
         ..found(at)
     };
     let pools = Pools {
-        bm25: Some(Pool { queries: (0..10).map(far).collect() }),
-        ance: Some(Pool { queries: (0..10).map(found).collect() }),
+        bm25: Some(Pool {
+            queries: (0..10).map(far).collect(),
+        }),
+        ance: Some(Pool {
+            queries: (0..10).map(found).collect(),
+        }),
     };
-    let config = GuardConfig { margin: crate::guards::Margin::None, ..GuardConfig::default() };
+    let config = GuardConfig {
+        margin: crate::guards::Margin::None,
+        ..GuardConfig::default()
+    };
     let guards = Guards::new(&examples, config).expect("guards");
     let train: Vec<u32> = (0..10).collect();
     let train_vectors: Vec<f32> = train.iter().copied().flat_map(place).collect();
     let inputs = Inputs {
         step: 5,
-        vectors: Vectors { matrix: &matrix, metric: Metric::InnerProduct, index: None, target_recall: 1.0 },
+        vectors: Vectors {
+            matrix: &matrix,
+            metric: Metric::InnerProduct,
+            index: None,
+            target_recall: 1.0,
+        },
         scale: 10.0,
-        negatives: Negatives { examples: &examples, guards: &guards, mixture: &Mixture::default(), pools: &pools, count: 1 },
+        negatives: Negatives {
+            examples: &examples,
+            guards: &guards,
+            mixture: &Mixture::default(),
+            pools: &pools,
+            count: 1,
+        },
         train: &train,
         train_vectors: &train_vectors,
         dev_vectors: &[place(20), place(60)].concat(),
@@ -82,6 +120,19 @@ fn figures_follow_from_where_the_vectors_lie() {
     assert!((figures.proxy[&Source::Ance].mean - neighbour / (1.0 + neighbour)).abs() < 1e-4);
     assert!(figures.proxy[&Source::Bm25].mean < 1e-6);
     let kinds = |kind| figures.map.iter().filter(|dot| dot.kind == kind).count();
-    assert_eq!([Kind::Query, Kind::Relevant, Kind::Ance, Kind::Bm25, Kind::Random].map(kinds), [6, 6, 6, 6, 48]);
-    assert_eq!(figures, Diagnostics::measure(&inputs, Task::silent()).expect("figures"));
+    assert_eq!(
+        [
+            Kind::Query,
+            Kind::Relevant,
+            Kind::Ance,
+            Kind::Bm25,
+            Kind::Random
+        ]
+        .map(kinds),
+        [6, 6, 6, 6, 48]
+    );
+    assert_eq!(
+        figures,
+        Diagnostics::measure(&inputs, Task::silent()).expect("figures")
+    );
 }

@@ -23,8 +23,9 @@ pub(super) fn layout(vectors: &[f32], dimension: usize, seed: u64) -> Vec<[f32; 
     }
     let similarities = similarities(&squared_distances(vectors, dimension), n);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut places: Vec<[f64; 2]> =
-        (0..n).map(|_| [0; 2].map(|_| 1e-4 * (rng.random::<f64>() - 0.5))).collect();
+    let mut places: Vec<[f64; 2]> = (0..n)
+        .map(|_| [0; 2].map(|_| 1e-4 * (rng.random::<f64>() - 0.5)))
+        .collect();
     let mut speed = vec![[0.0; 2]; n];
     let mut gains = vec![[1.0f64; 2]; n];
     let rate = (n as f64 / EXAGGERATION / 4.0).max(10.0);
@@ -38,7 +39,11 @@ pub(super) fn layout(vectors: &[f32], dimension: usize, seed: u64) -> Vec<[f32; 
                 let (slope, speed) = (gradient[at][axis], &mut speed[at][axis]);
                 let gain = &mut gains[at][axis];
                 // Steps grow while the direction stays and shrink when it turns (Jacobs 1988).
-                *gain = if (slope > 0.0) == (*speed > 0.0) { *gain * 0.8 } else { *gain + 0.2 };
+                *gain = if (slope > 0.0) == (*speed > 0.0) {
+                    *gain * 0.8
+                } else {
+                    *gain + 0.2
+                };
                 *gain = gain.max(0.01);
                 *speed = momentum * *speed - rate * *gain * slope;
                 places[at][axis] += *speed;
@@ -52,11 +57,17 @@ fn squared_distances(vectors: &[f32], dimension: usize) -> Vec<f64> {
     let rows: Vec<Vec<f64>> = vectors.chunks_exact(dimension).map(unit).collect();
     let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum();
     let rows = &rows;
-    rows.par_iter().flat_map_iter(|a| rows.iter().map(move |b| distance(a, b))).collect()
+    rows.par_iter()
+        .flat_map_iter(|a| rows.iter().map(move |b| distance(a, b)))
+        .collect()
 }
 
 fn unit(row: &[f32]) -> Vec<f64> {
-    let length = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+    let length = row
+        .iter()
+        .map(|x| f64::from(*x) * f64::from(*x))
+        .sum::<f64>()
+        .sqrt();
     let factor = if length > 0.0 { 1.0 / length } else { 0.0 };
     row.iter().map(|x| f64::from(*x) * factor).collect()
 }
@@ -72,7 +83,9 @@ fn similarities(distances: &[f64], n: usize) -> Vec<f64> {
         .collect();
     let pair = |i: usize, j: usize| ((rows[i][j] + rows[j][i]) / (2 * n) as f64).max(1e-12);
     let pairs = (0..n).flat_map(|i| (0..n).map(move |j| (i, j)));
-    pairs.map(|(i, j)| if i == j { 0.0 } else { pair(i, j) }).collect()
+    pairs
+        .map(|(i, j)| if i == j { 0.0 } else { pair(i, j) })
+        .collect()
 }
 
 /// p_j|i for point `at`: the precision is found by halving until the entropy is that of `perplexity`.
@@ -86,7 +99,11 @@ fn conditional(distances: &[f64], at: usize, perplexity: f64) -> Vec<f64> {
         }
         if entropy > perplexity.ln() {
             low = precision;
-            precision = if high.is_finite() { f64::midpoint(low, high) } else { precision * 2.0 };
+            precision = if high.is_finite() {
+                f64::midpoint(low, high)
+            } else {
+                precision * 2.0
+            };
         } else {
             high = precision;
             precision = f64::midpoint(low, high);
@@ -97,7 +114,12 @@ fn conditional(distances: &[f64], at: usize, perplexity: f64) -> Vec<f64> {
 }
 
 fn gaussian(distances: &[f64], at: usize, precision: f64) -> Vec<f64> {
-    let others = || distances.iter().enumerate().filter(|(other, _)| *other != at);
+    let others = || {
+        distances
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at)
+    };
     // Less the nearest, so that not all underflow.
     let nearest = others().map(|(_, d)| *d).fold(f64::INFINITY, f64::min);
     let mut row = vec![0.0; distances.len()];
@@ -113,8 +135,10 @@ fn gradient(similarities: &[f64], places: &[[f64; 2]], factor: f64) -> Vec<[f64;
     let closeness = |a: &[f64; 2], b: &[f64; 2]| {
         1.0 / (1.0 + (a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]))
     };
-    let rows: Vec<f64> =
-        places.par_iter().map(|a| places.iter().map(|b| closeness(a, b)).sum::<f64>() - 1.0).collect();
+    let rows: Vec<f64> = places
+        .par_iter()
+        .map(|a| places.iter().map(|b| closeness(a, b)).sum::<f64>() - 1.0)
+        .collect();
     // Summed in order, so that the result does not depend on the number of threads.
     let total: f64 = rows.iter().sum();
     (0..n)
@@ -136,14 +160,22 @@ fn gradient(similarities: &[f64], places: &[[f64; 2]], factor: f64) -> Vec<[f64;
 fn within_one(places: &[[f64; 2]]) -> Vec<[f32; 2]> {
     let range = |axis: usize| {
         let values = places.iter().map(|place| place[axis]);
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+            (low.min(v), high.max(v))
+        })
     };
     let ranges = [range(0), range(1)];
-    let half = ranges.iter().map(|(low, high)| (high - low) / 2.0).fold(f64::MIN_POSITIVE, f64::max);
+    let half = ranges
+        .iter()
+        .map(|(low, high)| (high - low) / 2.0)
+        .fold(f64::MIN_POSITIVE, f64::max);
     let scaled = |place: &[f64; 2], axis: usize| {
         ((place[axis] - f64::midpoint(ranges[axis].0, ranges[axis].1)) / half) as f32
     };
-    places.iter().map(|place| [scaled(place, 0), scaled(place, 1)]).collect()
+    places
+        .iter()
+        .map(|place| [scaled(place, 0), scaled(place, 1)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -157,8 +189,10 @@ mod tests {
             let [dx, dy] = [0, 1].map(|axis| places[i][axis] - places[j][axis]);
             1.0 / (1.0 + dx * dx + dy * dy)
         };
-        let pairs: Vec<(usize, usize)> =
-            (0..n).flat_map(|i| (0..n).map(move |j| (i, j))).filter(|(i, j)| i != j).collect();
+        let pairs: Vec<(usize, usize)> = (0..n)
+            .flat_map(|i| (0..n).map(move |j| (i, j)))
+            .filter(|(i, j)| i != j)
+            .collect();
         let total: f64 = pairs.iter().map(|(i, j)| close(*i, *j)).sum();
         let term = |(i, j): &(usize, usize)| {
             let p = similarities[i * n + j];
@@ -169,7 +203,9 @@ mod tests {
 
     fn random(n: usize, dimension: usize) -> Vec<f32> {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        (0..n * dimension).map(|_| rng.random::<f32>() - 0.5).collect()
+        (0..n * dimension)
+            .map(|_| rng.random::<f32>() - 0.5)
+            .collect()
     }
 
     #[test]
@@ -177,8 +213,10 @@ mod tests {
         let n = 9;
         let similarities = similarities(&squared_distances(&random(n, 5), 5), n);
         assert!((similarities.iter().sum::<f64>() - 1.0).abs() < 1e-6);
-        let mut places: Vec<[f64; 2]> =
-            random(n, 2).chunks(2).map(|p| [f64::from(p[0]), f64::from(p[1])]).collect();
+        let mut places: Vec<[f64; 2]> = random(n, 2)
+            .chunks(2)
+            .map(|p| [f64::from(p[0]), f64::from(p[1])])
+            .collect();
         let slopes = gradient(&similarities, &places, 1.0);
         for (at, slope) in slopes.iter().enumerate() {
             for axis in 0..2 {
@@ -189,7 +227,11 @@ mod tests {
                 let before = divergence(&similarities, &places);
                 places[at][axis] += step;
                 let measured = (after - before) / (2.0 * step);
-                assert!((slope[axis] - measured).abs() < 1e-6, "{} {measured}", slope[axis]);
+                assert!(
+                    (slope[axis] - measured).abs() < 1e-6,
+                    "{} {measured}",
+                    slope[axis]
+                );
             }
         }
     }
@@ -212,7 +254,11 @@ mod tests {
         let mut vectors = Vec::new();
         for at in 0..90 {
             let noise = (0..3).map(|_| 0.1 * rng.random::<f32>());
-            vectors.extend(noise.enumerate().map(|(axis, x)| x + f32::from(axis == at % 3)));
+            vectors.extend(
+                noise
+                    .enumerate()
+                    .map(|(axis, x)| x + f32::from(axis == at % 3)),
+            );
         }
         let places = layout(&vectors, 3, 0);
         let distance = |a: usize, b: usize| {
@@ -222,7 +268,11 @@ mod tests {
         for at in 0..90 {
             let mut others: Vec<usize> = (0..90).filter(|other| *other != at).collect();
             others.sort_by(|a, b| distance(at, *a).total_cmp(&distance(at, *b)));
-            let own = others.iter().take(10).filter(|other| *other % 3 == at % 3).count();
+            let own = others
+                .iter()
+                .take(10)
+                .filter(|other| *other % 3 == at % 3)
+                .count();
             assert!(own >= 9, "{at} has {own} of its own among its nearest");
         }
         assert_eq!(places, layout(&vectors, 3, 0));

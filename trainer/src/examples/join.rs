@@ -31,7 +31,11 @@ pub(super) fn corpus(
         // 2^32 passages would not fit in memory long before.
         let (document, start) = (documents.len() as u32, passages.len() as u32);
         let bodies = chunk::bodies(title, body, chunking);
-        passages.extend(bodies.into_iter().map(|body| passage(document, title, body)));
+        passages.extend(
+            bodies
+                .into_iter()
+                .map(|body| passage(document, title, body)),
+        );
         documents.push(Document {
             id: record.id.clone(),
             passages: start..passages.len() as u32,
@@ -82,8 +86,9 @@ pub(super) fn joined(
         found.sort_unstable();
         let (positives, grades) = found.into_iter().unzip();
         let refused = grades_of.iter().filter(|(_, grade)| **grade <= 0);
-        let mut irrelevant: Vec<u32> =
-            refused.filter_map(|(document, _)| places.get(document.as_str()).copied()).collect();
+        let mut irrelevant: Vec<u32> = refused
+            .filter_map(|(document, _)| places.get(document.as_str()).copied())
+            .collect();
         irrelevant.sort_unstable();
         queries.push(TrainQuery {
             id: id.to_owned(),
@@ -97,7 +102,11 @@ pub(super) fn joined(
 }
 
 /// Takes `count` queries chosen by `rng` out of `queries`; both keep their order.
-pub(super) fn take_out(queries: &mut Vec<TrainQuery>, count: usize, rng: &mut ChaCha8Rng) -> Vec<TrainQuery> {
+pub(super) fn take_out(
+    queries: &mut Vec<TrainQuery>,
+    count: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<TrainQuery> {
     let mut order: Vec<usize> = (0..queries.len()).collect();
     order.shuffle(rng);
     let chosen: HashSet<usize> = order.into_iter().take(count).collect();

@@ -26,10 +26,22 @@ fn set(train: &str, others: &[(&str, &str)]) -> tempfile::TempDir {
         .iter()
         .map(|id| format!("{{\"_id\":\"{id}\",\"text\":\"question {id}\"}}\n"))
         .collect();
-    write(dir.path(), "queries.jsonl", &(queries + "{\"_id\":\"blank\",\"text\":\" \"}\n"));
-    write(dir.path(), "qrels/train.tsv", &format!("query-id\tcorpus-id\tscore\n{train}"));
+    write(
+        dir.path(),
+        "queries.jsonl",
+        &(queries + "{\"_id\":\"blank\",\"text\":\" \"}\n"),
+    );
+    write(
+        dir.path(),
+        "qrels/train.tsv",
+        &format!("query-id\tcorpus-id\tscore\n{train}"),
+    );
     for (split, lines) in others {
-        write(dir.path(), &format!("qrels/{split}.tsv"), &format!("query-id\tcorpus-id\tscore\n{lines}"));
+        write(
+            dir.path(),
+            &format!("qrels/{split}.tsv"),
+            &format!("query-id\tcorpus-id\tscore\n{lines}"),
+        );
     }
     dir
 }
@@ -52,20 +64,39 @@ fn texts_and_labels_become_places() {
     let examples = read(&dir).expect("examples");
     let documents: Vec<&str> = examples.documents.iter().map(|d| d.id.as_str()).collect();
     assert_eq!(documents, ["a", "b", "d"]);
-    assert_eq!(examples.texts(), ["Tides\nThe moon pulls the sea.", "Bread needs yeast.", "Lamps\n"]);
-    assert_eq!((examples.passages[0].title(), examples.passages[0].body()), ("Tides", "The moon pulls the sea."));
+    assert_eq!(
+        examples.texts(),
+        [
+            "Tides\nThe moon pulls the sea.",
+            "Bread needs yeast.",
+            "Lamps\n"
+        ]
+    );
+    assert_eq!(
+        (examples.passages[0].title(), examples.passages[0].body()),
+        ("Tides", "The moon pulls the sea.")
+    );
     let first = &examples.queries[0];
-    assert_eq!((first.positives.as_slice(), first.grades.as_slice()), ([0, 1].as_slice(), [2, 1].as_slice()));
+    assert_eq!(
+        (first.positives.as_slice(), first.grades.as_slice()),
+        ([0, 1].as_slice(), [2, 1].as_slice())
+    );
     assert_eq!(first.irrelevant, [2]);
     assert!(first.is_judged(2) && !first.is_positive(2) && !examples.queries[1].is_judged(0));
     assert_eq!(examples.dropped.empty_documents, 1);
     let qrels = examples.qrels(&examples.queries);
-    assert_eq!(qrels.grades("1").and_then(|grades| grades.get("a")), Some(&2));
+    assert_eq!(
+        qrels.grades("1").and_then(|grades| grades.get("a")),
+        Some(&2)
+    );
 }
 
 #[test]
 fn what_cannot_be_used_is_counted() {
-    let dir = set("1\ta\t1\n2\tgone\t1\n2\tc\t1\n3\ta\t0\nblank\ta\t1\nnobody\ta\t1\n", &[]);
+    let dir = set(
+        "1\ta\t1\n2\tgone\t1\n2\tc\t1\n3\ta\t0\nblank\ta\t1\nnobody\ta\t1\n",
+        &[],
+    );
     let examples = read(&dir).expect("examples");
     assert_eq!(ids(&examples.queries), ["1"]);
     let expected = Dropped {
@@ -77,16 +108,26 @@ fn what_cannot_be_used_is_counted() {
         in_other_splits: 0,
     };
     assert_eq!(examples.dropped, expected);
-    assert!(expected.to_string().contains("2 judgements of documents that the corpus lacks"));
+    assert!(
+        expected
+            .to_string()
+            .contains("2 judgements of documents that the corpus lacks")
+    );
 }
 
 #[test]
 fn test_queries_are_never_learned_from() {
-    let dir = set("1\ta\t1\n2\tb\t1\n3\ta\t1\n", &[("test", "2\tb\t1\n"), ("dev", "3\ta\t1\n2\tb\t1\n")]);
+    let dir = set(
+        "1\ta\t1\n2\tb\t1\n3\ta\t1\n",
+        &[("test", "2\tb\t1\n"), ("dev", "3\ta\t1\n2\tb\t1\n")],
+    );
     let examples = read(&dir).expect("examples");
     assert_eq!(ids(&examples.queries), ["1"]);
     assert_eq!(ids(&examples.dev), ["3"]);
-    assert_eq!((examples.dev_source, examples.dropped.in_other_splits), (DevSource::Split, 2));
+    assert_eq!(
+        (examples.dev_source, examples.dropped.in_other_splits),
+        (DevSource::Split, 2)
+    );
 }
 
 #[test]
@@ -112,7 +153,8 @@ fn without_a_dev_split_queries_are_held_out() {
 
 #[test]
 fn one_training_query_is_not_held_out() {
-    let examples = Examples::from_beir(set("1\ta\t1\n", &[]).path(), &Options::default()).expect("examples");
+    let examples =
+        Examples::from_beir(set("1\ta\t1\n", &[]).path(), &Options::default()).expect("examples");
     assert_eq!((examples.queries.len(), examples.dev.len()), (1, 0));
 }
 
@@ -124,9 +166,16 @@ fn nothing_to_learn_from_is_said() {
     };
     assert!(message(read(&set("", &[]))).contains("no training query"));
     let lost = message(read(&set("1\tgone\t1\n", &[])));
-    assert!(lost.contains("1 judgements of documents that the corpus lacks"), "{lost}");
+    assert!(
+        lost.contains("1 judgements of documents that the corpus lacks"),
+        "{lost}"
+    );
     let dir = set("1\ta\t1\n", &[]);
-    write(dir.path(), "corpus.jsonl", "{\"_id\":\"a\",\"text\":\"alone\"}\n");
+    write(
+        dir.path(),
+        "corpus.jsonl",
+        "{\"_id\":\"a\",\"text\":\"alone\"}\n",
+    );
     assert!(message(read(&dir)).contains("1 documents with text"));
     fs::remove_file(dir.path().join("qrels/train.tsv")).expect("removed");
     assert!(message(read(&dir)).contains("no split \"train\""));
@@ -196,6 +245,10 @@ fn long_documents_have_several_passages_under_one_title() {
     let examples = Examples::assemble(raw, &options).expect("examples");
     assert_eq!(examples.documents[0].passages, 0..3);
     assert_eq!(examples.documents[1].passages, 3..4);
-    assert!(examples.passages[..3].iter().all(|p| p.title() == "Tides" && default_count(&p.text) <= 11));
+    assert!(
+        examples.passages[..3]
+            .iter()
+            .all(|p| p.title() == "Tides" && default_count(&p.text) <= 11)
+    );
     assert_eq!((examples.first_passage(1), examples.document_of(2)), (3, 0));
 }

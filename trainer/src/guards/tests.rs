@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::examples;
+use crate::fixtures::examples;
 
 proptest! {
     #[test]
@@ -61,11 +61,19 @@ fn each_guard_objects_to_its_own() {
     examples.passages[3].text = examples.passages[1].text.to_uppercase().replace(' ', " - ");
     let asked = |config: GuardConfig| {
         let guards = Guards::new(&examples, config).expect("guards");
-        (0..6).map(|passage| guards.objection(&examples, 0, passage)).collect::<Vec<_>>()
+        (0..6)
+            .map(|passage| guards.objection(&examples, 0, passage))
+            .collect::<Vec<_>>()
     };
     let labelled = Some(Objection::Labelled);
-    let (same, near) = (Some(Objection::SameDocument), Some(Objection::NearDuplicate));
-    assert_eq!(asked(GuardConfig::default()), [labelled, labelled, same, near, None, None]);
+    let (same, near) = (
+        Some(Objection::SameDocument),
+        Some(Objection::NearDuplicate),
+    );
+    assert_eq!(
+        asked(GuardConfig::default()),
+        [labelled, labelled, same, near, None, None]
+    );
     let bare = GuardConfig {
         same_document: false,
         near_duplicate: None,
@@ -78,7 +86,9 @@ fn each_guard_objects_to_its_own() {
 fn other_passages_of_a_positive_are_refused() {
     let examples = examples(3, 4, &[vec![1]]);
     let guards = Guards::new(&examples, GuardConfig::default()).expect("guards");
-    let refused: Vec<u32> = (0..12).filter(|p| guards.objection(&examples, 0, *p).is_some()).collect();
+    let refused: Vec<u32> = (0..12)
+        .filter(|p| guards.objection(&examples, 0, *p).is_some())
+        .collect();
     assert_eq!(refused, [4, 5, 6, 7]);
 }
 
@@ -87,12 +97,44 @@ fn impossible_settings_are_refused() {
     let examples = examples(2, 1, &[vec![0]]);
     let default = GuardConfig::default();
     let bad = [
-        GuardConfig { near_duplicate: Some(0.0), ..default },
-        GuardConfig { margin: Margin::Relative(1.2), ..default },
-        GuardConfig { margin: Margin::Absolute(f32::NAN), ..default },
+        GuardConfig {
+            near_duplicate: Some(0.0),
+            ..default
+        },
+        GuardConfig {
+            margin: Margin::Relative(1.2),
+            ..default
+        },
+        GuardConfig {
+            margin: Margin::Absolute(f32::NAN),
+            ..default
+        },
     ];
     for config in bad {
-        let message = Guards::new(&examples, config).expect_err("an impossible setting").to_string();
+        let message = Guards::new(&examples, config)
+            .expect_err("an impossible setting")
+            .to_string();
         assert!(message.contains("it has to be"), "{message}");
     }
+}
+
+#[test]
+fn copies_point_to_the_first_of_them() {
+    let long = |at: u32| {
+        (0..6)
+            .map(|part| crate::fixtures::text(at * 10 + part))
+            .collect::<Vec<_>>()
+            .join(". ")
+    };
+    let mut texts: Vec<String> = (0..40).map(long).collect();
+    texts.push(texts[3].to_uppercase());
+    texts.push(format!("{} and a little more", texts[7]));
+    texts.push(texts[41].replacen("river", "lake", 1));
+    texts.push(String::new());
+    texts.push("...".into());
+    let duplicates = Duplicates::new(texts.iter().map(String::as_str), 0.8);
+    let firsts = duplicates.firsts(|at| texts[at as usize].as_str());
+    let mut expected: Vec<u32> = (0..40).collect();
+    expected.extend([3, 7, 7, 43, 43]);
+    assert_eq!(firsts, expected);
 }

@@ -22,7 +22,11 @@ fn eval(at: u64) -> Event {
 }
 
 fn events(dir: &Path) -> Vec<Event> {
-    read(dir).expect("a log").into_iter().map(|line| line.event).collect()
+    read(dir)
+        .expect("a log")
+        .into_iter()
+        .map(|line| line.event)
+        .collect()
 }
 
 #[test]
@@ -50,11 +54,16 @@ fn reads_what_it_wrote() {
     };
     let all = vec![config, eval(0), step(0), refresh, step(1), note];
     let mut log = Log::create(dir.path()).expect("a new log");
-    all.iter().for_each(|event| log.write(event.clone()).expect("written"));
+    all.iter()
+        .for_each(|event| log.write(event.clone()).expect("written"));
     assert_eq!(events(dir.path()), all);
     let text = fs::read_to_string(dir.path().join(FILE)).expect("text");
-    let line: serde_json::Value = serde_json::from_str(text.lines().nth(2).expect("a line")).expect("JSON");
-    assert_eq!((&line["event"], &line["step"], &line["negatives"]["ance"]), (&"step".into(), &0.into(), &3.into()));
+    let line: serde_json::Value =
+        serde_json::from_str(text.lines().nth(2).expect("a line")).expect("JSON");
+    assert_eq!(
+        (&line["event"], &line["step"], &line["negatives"]["ance"]),
+        (&"step".into(), &0.into(), &3.into())
+    );
     assert!(line["seconds"].is_f64());
 }
 
@@ -63,19 +72,27 @@ fn resuming_cuts_off_what_is_done_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut log = Log::create(dir.path()).expect("a new log");
     let all = [eval(0), step(0), step(1), eval(2), step(2), step(3)];
-    all.iter().for_each(|event| log.write(event.clone()).expect("written"));
+    all.iter()
+        .for_each(|event| log.write(event.clone()).expect("written"));
     log.file.write_all(b"{\"event\":\"st").expect("half a line");
     let before = read(dir.path()).expect("a log")[3].seconds;
     let mut log = Log::resume(dir.path(), 2).expect("the log");
     log.write(step(2)).expect("written");
-    assert_eq!(events(dir.path()), [eval(0), step(0), step(1), eval(2), step(2)]);
+    assert_eq!(
+        events(dir.path()),
+        [eval(0), step(0), step(1), eval(2), step(2)]
+    );
     assert!(read(dir.path()).expect("a log")[4].seconds >= before);
 }
 
 #[test]
 fn a_broken_line_is_named() {
     let dir = tempfile::tempdir().expect("a folder");
-    fs::write(dir.path().join(FILE), "{\"event\":\"note\",\"seconds\":1,\"step\":0,\"text\":\"a\"}\nnonsense\n").expect("written");
+    fs::write(
+        dir.path().join(FILE),
+        "{\"event\":\"note\",\"seconds\":1,\"step\":0,\"text\":\"a\"}\nnonsense\n",
+    )
+    .expect("written");
     let error = read(dir.path()).expect_err("a broken line").to_string();
     assert!(error.contains("line 2") && error.contains(FILE), "{error}");
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::examples;
+use crate::fixtures::examples;
 
 fn provenance(corpus: &str) -> Provenance {
     Provenance {
@@ -24,13 +24,20 @@ fn provenance(corpus: &str) -> Provenance {
 
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
     let one = (any::<u32>(), -9.0f32..9.0, -1.0f32..1.0);
-    let candidate = one.prop_map(|(passage, score, cosine)| Candidate { passage, score, cosine });
+    let candidate = one.prop_map(|(passage, score, cosine)| Candidate {
+        passage,
+        score,
+        cosine,
+    });
     prop::collection::vec(candidate, 0..6)
 }
 
 fn pool() -> impl Strategy<Value = Pool> {
     let found = (candidates(), candidates());
-    let found = found.prop_map(|(positives, candidates)| Found { positives, candidates });
+    let found = found.prop_map(|(positives, candidates)| Found {
+        positives,
+        candidates,
+    });
     prop::collection::vec(found, 0..8).prop_map(|queries| Pool { queries })
 }
 
@@ -81,7 +88,14 @@ fn unmeasured_cosines_survive() {
         positives: vec![unmeasured],
         candidates: Vec::new(),
     };
-    write(&path, &Pool { queries: vec![found] }, &provenance("c")).expect("written");
+    write(
+        &path,
+        &Pool {
+            queries: vec![found],
+        },
+        &provenance("c"),
+    )
+    .expect("written");
     let (read, _) = read(&path, "c").expect("read");
     assert!(read.queries[0].positives[0].cosine.is_nan());
 }
@@ -97,7 +111,10 @@ fn other_texts_are_refused() {
     write(&path, &Pool::default(), &provenance(&corpus_hash(&first))).expect("written");
     assert!(read(&path, &corpus_hash(&first)).is_ok());
     let refused = read(&path, &corpus_hash(&second));
-    assert!(matches!(refused, Err(MinedError::OtherExamples { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(MinedError::OtherExamples { .. })),
+        "{refused:?}"
+    );
     fs::write(&path, b"nonsense").expect("written");
     assert!(matches!(read(&path, ""), Err(MinedError::Damaged { .. })));
 }

@@ -108,7 +108,13 @@ impl Searcher {
         let positives = asked.positives.iter().filter_map(best).collect();
         let hits = hits.map(|(id, score)| unmeasured(id.0, score));
         let (candidates, counts) = dense::sift(examples, guards, query, hits);
-        Ok((Found { positives, candidates }, counts))
+        Ok((
+            Found {
+                positives,
+                candidates,
+            },
+            counts,
+        ))
     }
 }
 

@@ -92,7 +92,10 @@ impl Vectors<'_> {
         task: Task<'_>,
     ) -> Result<Vec<Vec<(u32, f32)>>, StorageError> {
         let answers = flat::search_batch(self.matrix, queries, k, self.metric, None, task)?;
-        Ok(answers.into_iter().map(|answer| places(answer.hits)).collect())
+        Ok(answers
+            .into_iter()
+            .map(|answer| places(answer.hits))
+            .collect())
     }
 
     fn probed(
@@ -147,9 +150,17 @@ impl Vectors<'_> {
                 task.check()?;
                 let query = Query::new(self, vector);
                 let positives = query.positives(examples, &examples.queries[at]);
-                let hits = hits.into_iter().map(|(passage, score)| query.candidate(passage, score));
+                let hits = hits
+                    .into_iter()
+                    .map(|(passage, score)| query.candidate(passage, score));
                 let (candidates, counts) = sift(examples, guards, at as u32, hits);
-                Ok((Found { positives, candidates }, counts))
+                Ok((
+                    Found {
+                        positives,
+                        candidates,
+                    },
+                    counts,
+                ))
             })
             .collect::<Result<_, StorageError>>()?;
         let (pool, mut counts) = joined(mined);
@@ -180,9 +191,14 @@ impl Vectors<'_> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let sample = index::sample(&mut rng, hits.len(), SAMPLE.min(hits.len())).into_vec();
         let dimension = self.matrix.dimension();
-        let rows = sample.iter().flat_map(|at| &queries[at * dimension..(at + 1) * dimension]);
+        let rows = sample
+            .iter()
+            .flat_map(|at| &queries[at * dimension..(at + 1) * dimension]);
         let truth = self.exact(&rows.copied().collect::<Vec<f32>>(), k, task.quiet())?;
-        let shares = sample.iter().zip(&truth).map(|(at, truth)| share_found(&hits[*at], truth));
+        let shares = sample
+            .iter()
+            .zip(&truth)
+            .map(|(at, truth)| share_found(&hits[*at], truth));
         Ok((shares.sum::<f64>() / sample.len() as f64, sample.len()))
     }
 }
@@ -193,7 +209,10 @@ fn places(hits: Vec<(PassageId, f32)>) -> Vec<(u32, f32)> {
 
 fn share_found(hits: &[(u32, f32)], truth: &[(u32, f32)]) -> f64 {
     let found: HashSet<u32> = hits.iter().map(|(passage, _)| *passage).collect();
-    let common = truth.iter().filter(|(passage, _)| found.contains(passage)).count();
+    let common = truth
+        .iter()
+        .filter(|(passage, _)| found.contains(passage))
+        .count();
     common as f64 / truth.len().max(1) as f64
 }
 
@@ -244,7 +263,11 @@ impl<'a> Query<'a> {
         let row = row.unwrap_or_else(|| vec![0.0; self.vector.len()]);
         let product = self.kernels.dot(self.vector, &row);
         let lengths = self.length * self.kernels.dot(&row, &row).sqrt();
-        let cosine = if lengths > 0.0 { product / lengths } else { 0.0 };
+        let cosine = if lengths > 0.0 {
+            product / lengths
+        } else {
+            0.0
+        };
         Candidate {
             passage,
             score: match self.vectors.metric {
@@ -267,12 +290,15 @@ pub fn measure(
     wanted: usize,
 ) -> GuardCounts {
     let dimension = vectors.matrix.dimension();
-    pool.queries.par_iter_mut().zip(queries.par_chunks(dimension)).for_each(|(found, vector)| {
-        let query = Query::new(vectors, vector);
-        for candidate in found.positives.iter_mut().chain(&mut found.candidates) {
-            candidate.cosine = query.scored(candidate.passage).cosine;
-        }
-    });
+    pool.queries
+        .par_iter_mut()
+        .zip(queries.par_chunks(dimension))
+        .for_each(|(found, vector)| {
+            let query = Query::new(vectors, vector);
+            for candidate in found.positives.iter_mut().chain(&mut found.candidates) {
+                candidate.cosine = query.scored(candidate.passage).cosine;
+            }
+        });
     let mut counts = GuardCounts::default();
     count_margin(pool, guards, wanted, &mut counts);
     counts

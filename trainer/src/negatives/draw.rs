@@ -44,7 +44,8 @@ impl Draw {
         match self {
             Self::Uniform => 1.0,
             Self::SimAns { a, b, scale } => {
-                let distance = f64::from(scale) * f64::from(candidate.cosine - positive) - f64::from(b);
+                let distance =
+                    f64::from(scale) * f64::from(candidate.cosine - positive) - f64::from(b);
                 let weight = (-f64::from(a) * distance * distance).exp();
                 if weight.is_nan() { 1.0 } else { weight }
             }
@@ -62,8 +63,10 @@ impl Draw {
         if self == Self::Uniform {
             return Some(rng.random_range(0..=last));
         }
-        let weights: Vec<f64> =
-            candidates.iter().map(|candidate| self.weight(candidate, positive)).collect();
+        let weights: Vec<f64> = candidates
+            .iter()
+            .map(|candidate| self.weight(candidate, positive))
+            .collect();
         Some(weighted(&weights, rng).unwrap_or(last))
     }
 }
@@ -73,7 +76,11 @@ fn weighted(weights: &[f64], rng: &mut impl Rng) -> Option<usize> {
     let total: f64 = weights.iter().sum();
     let mut left = rng.random::<f64>() * total;
     let mut chosen = None;
-    for (at, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+    for (at, weight) in weights
+        .iter()
+        .enumerate()
+        .filter(|(_, weight)| **weight > 0.0)
+    {
         // The last one stands in for what rounding left over.
         chosen = Some(at);
         left -= weight;
@@ -113,7 +120,10 @@ impl Negatives<'_> {
     /// force, the first while nothing was mined.
     pub fn positive(&self, query: u32, document: u32) -> u32 {
         let found = self.mined_positive(Source::Ance, query, document);
-        found.map_or_else(|| self.examples.first_passage(document), |positive| positive.passage)
+        found.map_or_else(
+            || self.examples.first_passage(document),
+            |positive| positive.passage,
+        )
     }
 
     /// Draws the negatives of one pair at `step`, no document twice. Fewer than `count` only if the corpus has no more.
@@ -122,7 +132,12 @@ impl Negatives<'_> {
         if self.mixture.parts.is_empty() {
             return drawn;
         }
-        let weights: Vec<f64> = self.mixture.parts.iter().map(|part| part.weight(step)).collect();
+        let weights: Vec<f64> = self
+            .mixture
+            .parts
+            .iter()
+            .map(|part| part.weight(step))
+            .collect();
         for _ in 0..self.count {
             let part = weighted(&weights, rng).map(|at| &self.mixture.parts[at]);
             let mined = part.and_then(|part| {
@@ -146,7 +161,10 @@ impl Negatives<'_> {
     fn mined_positive(&self, source: Source, query: u32, document: u32) -> Option<Candidate> {
         let found = self.pools.get(source)?.queries.get(query as usize)?;
         let labelled = &self.examples.queries[query as usize].positives;
-        found.positives.get(labelled.binary_search(&document).ok()?).copied()
+        found
+            .positives
+            .get(labelled.binary_search(&document).ok()?)
+            .copied()
     }
 
     fn mined(
@@ -159,10 +177,14 @@ impl Negatives<'_> {
         rng: &mut impl Rng,
     ) -> Option<u32> {
         let found = self.pools.get(source)?.queries.get(query as usize)?;
-        let positive =
-            self.mined_positive(source, query, document).map_or(f32::NAN, |found| found.cosine);
+        let positive = self
+            .mined_positive(source, query, document)
+            .map_or(f32::NAN, |found| found.cosine);
         let free = |candidate: &Candidate| {
-            self.guards.config().margin.allows(candidate.cosine, positive)
+            self.guards
+                .config()
+                .margin
+                .allows(candidate.cosine, positive)
                 && !self.holds(drawn, candidate.passage)
         };
         let candidates: Vec<Candidate> = found.candidates.iter().copied().filter(free).collect();
@@ -174,7 +196,10 @@ impl Negatives<'_> {
         let passages = self.examples.passages.len() as u32;
         let free = |passage: &u32| {
             !self.holds(drawn, *passage)
-                && self.guards.objection(self.examples, query, *passage).is_none()
+                && self
+                    .guards
+                    .objection(self.examples, query, *passage)
+                    .is_none()
         };
         let tried = (0..TRIES).map(|_| rng.random_range(0..passages)).find(free);
         tried.or_else(|| {
@@ -185,6 +210,8 @@ impl Negatives<'_> {
 
     fn holds(&self, drawn: &[Drawn], passage: u32) -> bool {
         let document = self.examples.document_of(passage);
-        drawn.iter().any(|other| self.examples.document_of(other.passage) == document)
+        drawn
+            .iter()
+            .any(|other| self.examples.document_of(other.passage) == document)
     }
 }

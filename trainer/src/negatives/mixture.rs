@@ -124,7 +124,9 @@ impl Mixture {
             if weights.is_empty() || !weights.is_sorted_by(|a, b| a.0 < b.0) {
                 return Err(MixtureError::Steps { source_name });
             }
-            let bad = weights.iter().find(|(_, weight)| !(*weight >= 0.0 && weight.is_finite()));
+            let bad = weights
+                .iter()
+                .find(|(_, weight)| !(*weight >= 0.0 && weight.is_finite()));
             if let Some(&(step, weight)) = bad {
                 return Err(MixtureError::Weight {
                     source_name,

@@ -10,12 +10,14 @@ use storage::ivfpq::{BuildParams, Index, build};
 use super::dense::Vectors;
 use super::*;
 use crate::examples::Examples;
+use crate::fixtures::{examples, matrix};
 use crate::guards::{GuardConfig, Guards, Margin};
-use crate::testing::{examples, matrix};
 
 fn unit_rows(n: usize, dimension: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut rows: Vec<f32> = (0..n * dimension).map(|_| rng.random::<f32>() - 0.5).collect();
+    let mut rows: Vec<f32> = (0..n * dimension)
+        .map(|_| rng.random::<f32>() - 0.5)
+        .collect();
     for row in rows.chunks_mut(dimension) {
         let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
         row.iter_mut().for_each(|x| *x /= length);
@@ -24,7 +26,10 @@ fn unit_rows(n: usize, dimension: usize, seed: u64) -> Vec<f32> {
 }
 
 fn guards(examples: &Examples, margin: Margin) -> Guards {
-    let config = GuardConfig { margin, ..GuardConfig::default() };
+    let config = GuardConfig {
+        margin,
+        ..GuardConfig::default()
+    };
     Guards::new(examples, config).expect("guards")
 }
 
@@ -107,22 +112,44 @@ fn the_index_is_asked_and_its_recall_measured() {
     let dir = tempfile::tempdir().expect("a folder");
     let matrix = matrix(dir.path(), D, &rows);
     let path = dir.path().join("index");
-    let params = BuildParams { metric: Metric::InnerProduct, ..BuildParams::default() };
+    let params = BuildParams {
+        metric: Metric::InnerProduct,
+        ..BuildParams::default()
+    };
     build(&path, &matrix, None, &params, Task::silent()).expect("built");
     let index = Index::open(&path, matrix.clone()).expect("opened");
     let guards = guards(&examples, Margin::None);
-    let exact = Vectors { matrix: &matrix, metric: Metric::InnerProduct, index: None, target_recall: 1.0 };
-    let probed = Vectors { index: Some(&index), target_recall: 0.8, ..exact };
+    let exact = Vectors {
+        matrix: &matrix,
+        metric: Metric::InnerProduct,
+        index: None,
+        target_recall: 1.0,
+    };
+    let probed = Vectors {
+        index: Some(&index),
+        target_recall: 0.8,
+        ..exact
+    };
     let [truth, found] = [exact, probed].map(|vectors| {
-        vectors.mine(&examples, &guards, &queries, (50, 1, 0), Task::silent()).expect("mined")
+        vectors
+            .mine(&examples, &guards, &queries, (50, 1, 0), Task::silent())
+            .expect("mined")
     });
-    assert_eq!((found.1.index.as_str(), found.1.recall_queries), ("ivfpq", 30));
+    assert_eq!(
+        (found.1.index.as_str(), found.1.recall_queries),
+        ("ivfpq", 30)
+    );
     // The sample is all queries, so the recall can be counted again from the searches themselves.
-    let [all, some] = [exact, probed].map(|v| v.search(&queries, 50, Task::silent()).expect("searched"));
+    let [all, some] =
+        [exact, probed].map(|v| v.search(&queries, 50, Task::silent()).expect("searched"));
     let common: usize = all
         .iter()
         .zip(&some)
-        .map(|(a, b)| a.iter().filter(|(p, _)| b.iter().any(|(q, _)| p == q)).count())
+        .map(|(a, b)| {
+            a.iter()
+                .filter(|(p, _)| b.iter().any(|(q, _)| p == q))
+                .count()
+        })
         .sum();
     assert!((found.1.recall - common as f64 / 1500.0).abs() < 1e-9);
     assert!(found.1.recall > 0.5, "{}", found.1.recall);
@@ -145,46 +172,91 @@ fn words_find_candidates_and_vectors_measure_them() {
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().join("bm25");
     let searcher = bm25::Searcher::build(&folder, &asked, Task::silent()).expect("built");
-    assert_eq!(searcher.top(&asked.queries[0].text, 3).expect("searched")[0].0, 6);
+    assert_eq!(
+        searcher.top(&asked.queries[0].text, 3).expect("searched")[0].0,
+        6
+    );
     let guards = guards(&asked, Margin::Absolute(0.1));
-    let (mut pool, counts) = searcher.mine(&asked, &guards, 30, Task::silent()).expect("mined");
+    let (mut pool, counts) = searcher
+        .mine(&asked, &guards, 30, Task::silent())
+        .expect("mined");
     assert_eq!((counts.queries, pool.queries.len()), (2, 2));
     let found = &pool.queries[0];
     assert_eq!(found.positives[0].passage, 6);
-    assert!(found.candidates.is_sorted_by(|a, b| a.score >= b.score) && !found.candidates.is_empty());
-    assert!(found.candidates.iter().all(|c| c.cosine.is_nan() && c.passage / 2 != 3));
+    assert!(
+        found.candidates.is_sorted_by(|a, b| a.score >= b.score) && !found.candidates.is_empty()
+    );
+    assert!(
+        found
+            .candidates
+            .iter()
+            .all(|c| c.cosine.is_nan() && c.passage / 2 != 3)
+    );
     let rows = unit_rows(80, 4, 1);
     let queries = unit_rows(2, 4, 2);
     let matrix = matrix(dir.path(), 4, &rows);
-    let vectors = Vectors { matrix: &matrix, metric: Metric::InnerProduct, index: None, target_recall: 1.0 };
+    let vectors = Vectors {
+        matrix: &matrix,
+        metric: Metric::InnerProduct,
+        index: None,
+        target_recall: 1.0,
+    };
     let counts = dense::measure(&mut pool, &vectors, &guards, &queries, 3);
     let candidate = pool.queries[1].candidates[0];
     let row = &rows[candidate.passage as usize * 4..][..4];
     assert!((candidate.cosine - dot(&queries[4..], row)).abs() < 1e-6);
     let refused = |found: &Found| {
-        let pairs = found.positives.iter().flat_map(|p| found.candidates.iter().map(move |c| (c, p)));
+        let pairs = found
+            .positives
+            .iter()
+            .flat_map(|p| found.candidates.iter().map(move |c| (c, p)));
         pairs.filter(|(c, p)| c.cosine >= p.cosine - 0.1).count() as u64
     };
     assert_eq!(counts.margin, pool.queries.iter().map(refused).sum::<u64>());
 }
 
 fn candidate(passage: u32, cosine: f32) -> Candidate {
-    Candidate { passage, score: cosine, cosine }
+    Candidate {
+        passage,
+        score: cosine,
+        cosine,
+    }
 }
 
 /// Pools in which query 0 has positive 0 at `positive` and candidates from passage 1 on at `cosines`.
 fn pools(positive: f32, cosines: &[f32]) -> Pools {
     let found = Found {
         positives: vec![candidate(0, positive)],
-        candidates: cosines.iter().zip(1..).map(|(cosine, passage)| candidate(passage, *cosine)).collect(),
+        candidates: cosines
+            .iter()
+            .zip(1..)
+            .map(|(cosine, passage)| candidate(passage, *cosine))
+            .collect(),
     };
-    Pools { bm25: None, ance: Some(Pool { queries: vec![found] }) }
+    Pools {
+        bm25: None,
+        ance: Some(Pool {
+            queries: vec![found],
+        }),
+    }
 }
 
 /// How often each passage is drawn first, over `n` draws.
-fn frequencies(examples: &Examples, margin: Margin, mixture: &Mixture, pools: &Pools, n: u32) -> BTreeMap<u32, f64> {
+fn frequencies(
+    examples: &Examples,
+    margin: Margin,
+    mixture: &Mixture,
+    pools: &Pools,
+    n: u32,
+) -> BTreeMap<u32, f64> {
     let guards = guards(examples, margin);
-    let negatives = Negatives { examples, guards: &guards, mixture, pools, count: 1 };
+    let negatives = Negatives {
+        examples,
+        guards: &guards,
+        mixture,
+        pools,
+        count: 1,
+    };
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let mut counts = BTreeMap::new();
     for _ in 0..n {
@@ -200,7 +272,13 @@ fn sim_ans_draws_with_its_probabilities() {
     let cosines = [0.95f32, 0.8, 0.75, 0.5, 0.1];
     let (positive, a, b, scale) = (0.8f32, 0.5, 0.2, 20.0);
     let mixture = Mixture::only(Source::Ance, Draw::SimAns { a, b, scale });
-    let drawn = frequencies(&examples, Margin::None, &mixture, &pools(positive, &cosines), 20_000);
+    let drawn = frequencies(
+        &examples,
+        Margin::None,
+        &mixture,
+        &pools(positive, &cosines),
+        20_000,
+    );
     let weights: Vec<f64> = cosines
         .iter()
         .map(|c| {
@@ -211,7 +289,11 @@ fn sim_ans_draws_with_its_probabilities() {
     let total: f64 = weights.iter().sum();
     for (weight, passage) in weights.iter().zip(1..) {
         let got = drawn.get(&passage).copied().unwrap_or(0.0);
-        assert!((got - weight / total).abs() < 0.015, "{passage}: {got} for {}", weight / total);
+        assert!(
+            (got - weight / total).abs() < 0.015,
+            "{passage}: {got} for {}",
+            weight / total
+        );
     }
 }
 
@@ -222,7 +304,10 @@ fn uniform_draws_keep_to_the_margin() {
     let mixture = Mixture::only(Source::Ance, Draw::Uniform);
     let drawn = frequencies(&examples, Margin::Relative(0.95), &mixture, &pools, 6_000);
     assert_eq!(drawn.keys().copied().collect::<Vec<_>>(), [3, 4, 5]);
-    assert!(drawn.values().all(|share| (share - 1.0 / 3.0).abs() < 0.03), "{drawn:?}");
+    assert!(
+        drawn.values().all(|share| (share - 1.0 / 3.0).abs() < 0.03),
+        "{drawn:?}"
+    );
 }
 
 #[test]
@@ -231,45 +316,115 @@ fn random_passages_stand_in_for_an_empty_pool() {
     let guards = guards(&examples, Margin::Relative(0.95));
     let pools = pools(0.8, &[0.9, 0.1]);
     let mixture = Mixture::only(Source::Ance, Draw::Uniform);
-    let negatives = Negatives { examples: &examples, guards: &guards, mixture: &mixture, pools: &pools, count: 7 };
+    let negatives = Negatives {
+        examples: &examples,
+        guards: &guards,
+        mixture: &mixture,
+        pools: &pools,
+        count: 7,
+    };
     let drawn = negatives.draw(0, 0, 0, &mut ChaCha8Rng::seed_from_u64(0));
-    assert_eq!(drawn[0], Drawn { passage: 2, source: Source::Ance });
-    assert!(drawn[1..].iter().all(|negative| negative.source == Source::Random));
+    assert_eq!(
+        drawn[0],
+        Drawn {
+            passage: 2,
+            source: Source::Ance
+        }
+    );
+    assert!(
+        drawn[1..]
+            .iter()
+            .all(|negative| negative.source == Source::Random)
+    );
     let mut passages: Vec<u32> = drawn.iter().map(|negative| negative.passage).collect();
     passages.sort_unstable();
     assert_eq!(passages, [1, 2, 3, 4, 5, 6, 7]);
-    let more = Negatives { count: 20, ..negatives };
-    assert_eq!(more.draw(0, 0, 0, &mut ChaCha8Rng::seed_from_u64(0)).len(), 7);
-    let none = Negatives { mixture: &Mixture::default(), ..negatives };
-    assert!(none.draw(0, 0, 0, &mut ChaCha8Rng::seed_from_u64(0)).is_empty());
+    let more = Negatives {
+        count: 20,
+        ..negatives
+    };
+    assert_eq!(
+        more.draw(0, 0, 0, &mut ChaCha8Rng::seed_from_u64(0)).len(),
+        7
+    );
+    let none = Negatives {
+        mixture: &Mixture::default(),
+        ..negatives
+    };
+    assert!(
+        none.draw(0, 0, 0, &mut ChaCha8Rng::seed_from_u64(0))
+            .is_empty()
+    );
 }
 
 #[test]
 fn the_best_passage_stands_for_its_document() {
     let examples = examples(3, 3, &[vec![1]]);
     let guards = guards(&examples, Margin::None);
-    let found = Found { positives: vec![candidate(5, 0.4)], candidates: Vec::new() };
-    let pools = Pools { bm25: None, ance: Some(Pool { queries: vec![found] }) };
+    let found = Found {
+        positives: vec![candidate(5, 0.4)],
+        candidates: Vec::new(),
+    };
+    let pools = Pools {
+        bm25: None,
+        ance: Some(Pool {
+            queries: vec![found],
+        }),
+    };
     let mixture = Mixture::default();
-    let negatives = Negatives { examples: &examples, guards: &guards, mixture: &mixture, pools: &pools, count: 0 };
+    let negatives = Negatives {
+        examples: &examples,
+        guards: &guards,
+        mixture: &mixture,
+        pools: &pools,
+        count: 0,
+    };
     assert_eq!(negatives.positive(0, 1), 5);
     let none = Pools::default();
-    assert_eq!(Negatives { pools: &none, ..negatives }.positive(0, 1), 3);
+    assert_eq!(
+        Negatives {
+            pools: &none,
+            ..negatives
+        }
+        .positive(0, 1),
+        3
+    );
 }
 
 #[test]
 fn a_warm_up_is_bm25_alone_and_then_the_method() {
     let mixture = Method::Dpr.mixture(20.0).after_bm25(100);
     let weight = |source, step| -> f64 {
-        mixture.parts.iter().filter(|part| part.source == source).map(|part| part.weight(step)).sum()
+        mixture
+            .parts
+            .iter()
+            .filter(|part| part.source == source)
+            .map(|part| part.weight(step))
+            .sum()
     };
-    for (step, bm25, random) in [(0, 1.0, 0.0), (99, 1.0, 0.0), (100, 0.5, 0.5), (5000, 0.5, 0.5)] {
-        assert_eq!((weight(Source::Bm25, step), weight(Source::Random, step)), (bm25, random), "{step}");
+    for (step, bm25, random) in [
+        (0, 1.0, 0.0),
+        (99, 1.0, 0.0),
+        (100, 0.5, 0.5),
+        (5000, 0.5, 0.5),
+    ] {
+        assert_eq!(
+            (weight(Source::Bm25, step), weight(Source::Random, step)),
+            (bm25, random),
+            "{step}"
+        );
     }
     assert!(mixture.check().is_ok());
     let ance = Method::Ance.mixture(20.0).after_bm25(10);
-    assert!(ance.uses(Source::Bm25) && !ance.uses_from(Source::Bm25, 10) && ance.uses_from(Source::Ance, 0));
-    assert_eq!(Method::Inbatch.mixture(20.0).after_bm25(10), Mixture::default());
+    assert!(
+        ance.uses(Source::Bm25)
+            && !ance.uses_from(Source::Bm25, 10)
+            && ance.uses_from(Source::Ance, 0)
+    );
+    assert_eq!(
+        Method::Inbatch.mixture(20.0).after_bm25(10),
+        Mixture::default()
+    );
 }
 
 #[test]
@@ -279,16 +434,28 @@ fn methods_read_as_they_are_written() {
         assert_eq!(text, format!("\"{}\"", method.name()));
         let mixture = method.mixture(20.0);
         let text = serde_json::to_string(&mixture).expect("data");
-        assert_eq!(serde_json::from_str::<Mixture>(&text).expect("what was written"), mixture);
+        assert_eq!(
+            serde_json::from_str::<Mixture>(&text).expect("what was written"),
+            mixture
+        );
     }
 }
 
 #[test]
 fn impossible_mixtures_are_refused() {
     let with = |weights: &[(u64, f64)]| Mixture {
-        parts: vec![Part { source: Source::Bm25, draw: Draw::Uniform, weights: weights.to_vec() }],
+        parts: vec![Part {
+            source: Source::Bm25,
+            draw: Draw::Uniform,
+            weights: weights.to_vec(),
+        }],
     };
-    for bad in [with(&[]), with(&[(3, 1.0), (3, 0.5)]), with(&[(0, -1.0)]), with(&[(0, f64::NAN)])] {
+    for bad in [
+        with(&[]),
+        with(&[(3, 1.0), (3, 0.5)]),
+        with(&[(0, -1.0)]),
+        with(&[(0, f64::NAN)]),
+    ] {
         assert!(bad.check().is_err(), "{bad:?}");
     }
 }

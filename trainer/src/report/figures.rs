@@ -40,7 +40,10 @@ impl<'a> Run<'a> {
     }
 
     fn by_step(&self, value: impl Fn(&Step) -> f64) -> Vec<(f64, f64)> {
-        self.steps.iter().map(|step| (step.step as f64, value(step))).collect()
+        self.steps
+            .iter()
+            .map(|step| (step.step as f64, value(step)))
+            .collect()
     }
 
     /// A line for each source that ever has a value.
@@ -54,7 +57,10 @@ impl<'a> Run<'a> {
     }
 
     /// A line for each source that the figures of some step name.
-    fn measured_by_source(&self, value: impl Fn(&Diagnostics, Source) -> Option<f64>) -> Vec<Series> {
+    fn measured_by_source(
+        &self,
+        value: impl Fn(&Diagnostics, Source) -> Option<f64>,
+    ) -> Vec<Series> {
         let sources = Source::ALL.into_iter().map(|source| {
             let of = |d: &&Diagnostics| Some((d.step as f64, value(d, source)?));
             source_line(source, self.diagnostics.iter().filter_map(of).collect())
@@ -64,7 +70,10 @@ impl<'a> Run<'a> {
 
     /// Steps at which negatives of the index were renewed.
     fn renewals(&self) -> Vec<f64> {
-        let own = self.refreshes.iter().filter(|refresh| refresh.source == Source::Ance);
+        let own = self
+            .refreshes
+            .iter()
+            .filter(|refresh| refresh.source == Source::Ance);
         own.map(|refresh| refresh.step as f64).collect()
     }
 
@@ -90,19 +99,29 @@ impl<'a> Run<'a> {
     fn mark_caption(&self, text: &str) -> String {
         match self.renewals().is_empty() {
             true => text.to_owned(),
-            false => format!("{text} Dotted: negatives mined anew, so that the loss starts higher again."),
+            false => format!(
+                "{text} Dotted: negatives mined anew, so that the loss starts higher again."
+            ),
         }
     }
 
     pub(super) fn scores(&self) -> Option<String> {
         let of = |value: fn(&Eval) -> f64| {
-            self.evals.iter().map(|eval| (eval.step as f64, value(eval))).collect()
+            self.evals
+                .iter()
+                .map(|eval| (eval.step as f64, value(eval)))
+                .collect()
         };
         let queries = self.evals.last()?.queries;
         Chart {
             title: "Dev queries".into(),
-            caption: format!("Means over {queries} queries that are not trained on. Step 0 is the start."),
-            series: vec![line("nDCG@10", of(|e| e.ndcg), 0), line("MRR@10", of(|e| e.mrr), 1)],
+            caption: format!(
+                "Means over {queries} queries that are not trained on. Step 0 is the start."
+            ),
+            series: vec![
+                line("nDCG@10", of(|e| e.ndcg), 0),
+                line("MRR@10", of(|e| e.mrr), 1),
+            ],
             ..steps_chart()
         }
         .html()
@@ -131,9 +150,16 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn layers(&self) -> Option<String> {
-        let keys: BTreeSet<&str> =
-            self.steps.iter().flat_map(|s| s.grad_norm_by_layers.keys().map(String::as_str)).collect();
-        let mut series = vec![line("all", svg::smoothed(&self.by_step(|step| step.grad_norm)), 0)];
+        let keys: BTreeSet<&str> = self
+            .steps
+            .iter()
+            .flat_map(|s| s.grad_norm_by_layers.keys().map(String::as_str))
+            .collect();
+        let mut series = vec![line(
+            "all",
+            svg::smoothed(&self.by_step(|step| step.grad_norm)),
+            0,
+        )];
         series.extend(keys.iter().zip(1..).map(|(key, colour)| {
             let points: Vec<(f64, f64)> = self
                 .steps
@@ -155,7 +181,8 @@ impl<'a> Run<'a> {
     pub(super) fn source_norms(&self) -> Option<String> {
         Chart {
             title: "Gradient norm by source of the negatives".into(),
-            caption: "The gradient that the negatives of one source give alone, running means.".into(),
+            caption: "The gradient that the negatives of one source give alone, running means."
+                .into(),
             series: self.by_source(|step| &step.grad_norm_by_source),
             log: true,
             ..steps_chart()
@@ -166,7 +193,9 @@ impl<'a> Run<'a> {
     pub(super) fn proxies(&self) -> Option<String> {
         Chart {
             title: "How informative negatives are".into(),
-            caption: "σ(s⁻ − s⁺), the last layer's factor of the gradient, by source; running means.".into(),
+            caption:
+                "σ(s⁻ − s⁺), the last layer's factor of the gradient, by source; running means."
+                    .into(),
             series: self.by_source(|step| &step.proxy_by_source),
             include: vec![0.0],
             ..steps_chart()
@@ -175,8 +204,11 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn mixture(&self) -> Option<String> {
-        let sources: BTreeSet<Source> =
-            self.steps.iter().flat_map(|step| step.negatives.keys().copied()).collect();
+        let sources: BTreeSet<Source> = self
+            .steps
+            .iter()
+            .flat_map(|step| step.negatives.keys().copied())
+            .collect();
         let series = sources.iter().map(|source| {
             let share = |step: &Step| {
                 let all: u64 = step.negatives.values().sum();
@@ -186,7 +218,9 @@ impl<'a> Run<'a> {
         });
         Chart {
             title: "Where negatives came from".into(),
-            caption: "Share of each source; random passages stand in where a pool has nothing left.".into(),
+            caption:
+                "Share of each source; random passages stand in where a pool has nothing left."
+                    .into(),
             series: series.collect(),
             include: vec![0.0, 1.0],
             ..steps_chart()
@@ -222,10 +256,14 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn recall(&self) -> Option<String> {
-        let measured = self.refreshes.iter().filter_map(|r| Some((r.step as f64, r.miner_recall?)));
+        let measured = self
+            .refreshes
+            .iter()
+            .filter_map(|r| Some((r.step as f64, r.miner_recall?)));
         Chart {
             title: "Recall of the miner".into(),
-            caption: "Share of the exact answer that mining found in the index, on a sample.".into(),
+            caption: "Share of the exact answer that mining found in the index, on a sample."
+                .into(),
             series: vec![line("recall", measured.collect(), 0)],
             include: vec![1.0],
             ..steps_chart()
@@ -235,8 +273,12 @@ impl<'a> Run<'a> {
 
     pub(super) fn times(&self) -> Option<String> {
         let of = |value: fn(&Refresh) -> f64| {
-            let own = self.refreshes.iter().filter(|refresh| refresh.source == Source::Ance);
-            own.map(|refresh| (refresh.step as f64, value(refresh))).collect()
+            let own = self
+                .refreshes
+                .iter()
+                .filter(|refresh| refresh.source == Source::Ance);
+            own.map(|refresh| (refresh.step as f64, value(refresh)))
+                .collect()
         };
         Chart {
             title: "Seconds a refresh".into(),
@@ -254,7 +296,10 @@ impl<'a> Run<'a> {
 
     pub(super) fn hits(&self) -> Option<String> {
         let of = |value: fn(&Diagnostics) -> Option<f64>| {
-            let values = self.diagnostics.iter().filter_map(|d| Some((d.step as f64, value(d)?)));
+            let values = self
+                .diagnostics
+                .iter()
+                .filter_map(|d| Some((d.step as f64, value(d)?)));
             values.collect::<Vec<_>>()
         };
         let depth = self.diagnostics.last()?.top;
@@ -275,15 +320,27 @@ impl<'a> Run<'a> {
 
     pub(super) fn curves(&self) -> Option<String> {
         let last = self.diagnostics.last()?;
-        let series = last.curves.iter().enumerate().map(|(colour, curve)| Series {
-            name: String::new(),
-            points: curve.iter().zip(1..).map(|(score, rank)| (f64::from(rank), f64::from(*score))).collect(),
-            colour,
-            stroke: Stroke::Thin,
-        });
+        let series = last
+            .curves
+            .iter()
+            .enumerate()
+            .map(|(colour, curve)| Series {
+                name: String::new(),
+                points: curve
+                    .iter()
+                    .zip(1..)
+                    .map(|(score, rank)| (f64::from(rank), f64::from(*score)))
+                    .collect(),
+                colour,
+                stroke: Stroke::Thin,
+            });
         Chart {
             title: "Scores by rank".into(),
-            caption: format!("A line for each of {} dev queries, at step {}.", last.curves.len(), last.step),
+            caption: format!(
+                "A line for each of {} dev queries, at step {}.",
+                last.curves.len(),
+                last.step
+            ),
             x: "rank".into(),
             series: series.collect(),
             ..Chart::default()
@@ -295,7 +352,9 @@ impl<'a> Run<'a> {
         let series = self.measured_by_source(|d, source| Some(d.proxy.get(&source)?.mean));
         Chart {
             title: "How informative each kind would be".into(),
-            caption: "σ(s⁻ − s⁺) of negatives drawn from each source, whether training uses it or not.".into(),
+            caption:
+                "σ(s⁻ − s⁺) of negatives drawn from each source, whether training uses it or not."
+                    .into(),
             series,
             log: true,
             ..steps_chart()
@@ -316,8 +375,10 @@ impl<'a> Run<'a> {
             })
             .collect();
         let kinds: BTreeSet<Kind> = last.map.iter().map(|dot| dot.kind).collect();
-        let kinds: Vec<(&str, usize)> =
-            kinds.into_iter().map(|kind| (kind_name(kind), kind_colour(kind))).collect();
+        let kinds: Vec<(&str, usize)> = kinds
+            .into_iter()
+            .map(|kind| (kind_name(kind), kind_colour(kind)))
+            .collect();
         let caption = format!(
             "t-SNE of some training queries with their relevant passages and negatives, at step {}. Point at a dot for its query.",
             last.step

@@ -115,7 +115,11 @@ pub fn legend<'n>(entries: impl Iterator<Item = (&'n str, usize)>) -> String {
     for (name, colour) in entries {
         let class = colour % COLOURS;
         // Writing to a string cannot fail, here and below.
-        let _ = write!(html, "<span><i class=\"b{class}\"></i>{}</span>", escape(name));
+        let _ = write!(
+            html,
+            "<span><i class=\"b{class}\"></i>{}</span>",
+            escape(name)
+        );
     }
     html.push_str("</div>");
     html
@@ -136,7 +140,11 @@ impl Axis {
             Some(range.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
         });
         let (low, high) = range?;
-        Some(if log { Self::logarithmic(low, high) } else { Self::linear(low, high) })
+        Some(if log {
+            Self::logarithmic(low, high)
+        } else {
+            Self::linear(low, high)
+        })
     }
 
     fn linear(low: f64, high: f64) -> Self {
@@ -165,7 +173,10 @@ impl Axis {
             low: f64::from(first),
             high: f64::from(last),
             log: true,
-            ticks: (first..=last).step_by(every).map(|power| 10f64.powi(power)).collect(),
+            ticks: (first..=last)
+                .step_by(every)
+                .map(|power| 10f64.powi(power))
+                .collect(),
         }
     }
 
@@ -180,27 +191,44 @@ impl Axis {
 fn nice(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let factor = step / power;
-    power * [1.0, 2.0, 5.0, 10.0].into_iter().find(|nice| factor <= *nice).unwrap_or(10.0)
+    power
+        * [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .find(|nice| factor <= *nice)
+            .unwrap_or(10.0)
 }
 
 impl Chart {
     /// The figure; `None` if no series has a point to draw.
     pub fn html(&self) -> Option<String> {
-        let drawable = |(x, y): &(f64, f64)| {
-            x.is_finite() && y.is_finite() && (!self.log || *y > 0.0)
-        };
+        let drawable =
+            |(x, y): &(f64, f64)| x.is_finite() && y.is_finite() && (!self.log || *y > 0.0);
         let lines: Vec<Vec<(f64, f64)>> = self
             .series
             .iter()
             .map(|series| thinned(series.points.iter().copied().filter(drawable).collect()))
             .collect();
         let points = || lines.iter().flatten();
-        let x = Axis::over(points().map(|(x, _)| *x).chain(self.marks.iter().copied()), false)?;
+        let x = Axis::over(
+            points().map(|(x, _)| *x).chain(self.marks.iter().copied()),
+            false,
+        )?;
         points().next()?;
-        let y = Axis::over(points().map(|(_, y)| *y).chain(self.include.iter().copied()), self.log)?;
+        let y = Axis::over(
+            points()
+                .map(|(_, y)| *y)
+                .chain(self.include.iter().copied()),
+            self.log,
+        )?;
         let mut svg = open_figure(&self.title, &self.caption);
-        svg.push_str(&legend(self.series.iter().map(|s| (s.name.as_str(), s.colour))));
-        let _ = write!(svg, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(&self.title));
+        svg.push_str(&legend(
+            self.series.iter().map(|s| (s.name.as_str(), s.colour)),
+        ));
+        let _ = write!(
+            svg,
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            escape(&self.title)
+        );
         self.frame(&mut svg, &x, &y);
         for (series, line) in self.series.iter().zip(&lines) {
             draw_line(&mut svg, series, line, &x, &y);
@@ -275,7 +303,11 @@ fn draw_line(svg: &mut String, series: &Series, line: &[(f64, f64)], x: &Axis, y
     };
     let place = |(px, py): &(f64, f64)| format!("{:.1},{:.1}", across(x, *px), down(y, *py));
     let places: Vec<String> = line.iter().map(place).collect();
-    let _ = write!(svg, "<polyline class=\"curve{class} s{colour}\" points=\"{}\"/>", places.join(" "));
+    let _ = write!(
+        svg,
+        "<polyline class=\"curve{class} s{colour}\" points=\"{}\"/>",
+        places.join(" ")
+    );
     // Few points are measurements of their own, and a single one would be no line at all.
     if series.stroke == Stroke::Full && line.len() <= 40 {
         for (px, py) in line {
@@ -299,7 +331,9 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     }
     let run = points.len().div_ceil(POINTS);
     let mean = |run: &[(f64, f64)]| {
-        let (x, y) = run.iter().fold((0.0, 0.0), |(sx, sy), (x, y)| (sx + x, sy + y));
+        let (x, y) = run
+            .iter()
+            .fold((0.0, 0.0), |(sx, sy), (x, y)| (sx + x, sy + y));
         (x / run.len() as f64, y / run.len() as f64)
     };
     points.chunks(run).map(mean).collect()
@@ -312,7 +346,11 @@ pub fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         let around = &points[at.saturating_sub(half)..(at + half + 1).min(points.len())];
         around.iter().map(|(_, y)| y).sum::<f64>() / around.len() as f64
     };
-    points.iter().enumerate().map(|(at, (x, _))| (*x, mean(at))).collect()
+    points
+        .iter()
+        .enumerate()
+        .map(|(at, (x, _))| (*x, mean(at)))
+        .collect()
 }
 
 /// A square map of dots.
@@ -323,7 +361,11 @@ pub fn map(title: &str, caption: &str, kinds: &[(&str, usize)], dots: &[Dot]) ->
     dots.first()?;
     let mut svg = open_figure(title, caption);
     svg.push_str(&legend(kinds.iter().copied()));
-    let _ = write!(svg, "<svg viewBox=\"0 0 {SIDE} {SIDE}\" role=\"img\" aria-label=\"{}\">", escape(title));
+    let _ = write!(
+        svg,
+        "<svg viewBox=\"0 0 {SIDE} {SIDE}\" role=\"img\" aria-label=\"{}\">",
+        escape(title)
+    );
     for dot in dots {
         let _ = write!(
             svg,

@@ -25,10 +25,17 @@ fn run() -> Vec<Line> {
             loss: 0.4 * (-(x % 150.0) / 200.0).exp() + 0.05 * (x * 1.7).sin().abs(),
             lr: 2e-5 * (1.0 - x / 900.0),
             grad_norm: 1.5 + (x / 30.0).sin(),
-            grad_norm_by_layers: [("embeddings", 0.2), ("layers 1-2", 0.5), ("layers 5-6", 1.1)]
-                .map(|(name, size)| (name.to_owned(), size * (1.2 + (x / 9.0).sin())))
-                .into(),
-            proxy_by_source: BTreeMap::from([(Source::Ance, 0.2 + 0.1 * (x / 70.0).cos()), (Source::Random, 0.01)]),
+            grad_norm_by_layers: [
+                ("embeddings", 0.2),
+                ("layers 1-2", 0.5),
+                ("layers 5-6", 1.1),
+            ]
+            .map(|(name, size)| (name.to_owned(), size * (1.2 + (x / 9.0).sin())))
+            .into(),
+            proxy_by_source: BTreeMap::from([
+                (Source::Ance, 0.2 + 0.1 * (x / 70.0).cos()),
+                (Source::Random, 0.01),
+            ]),
             grad_norm_by_source: BTreeMap::from([(Source::Ance, 1.0), (Source::Random, 0.003)]),
             negatives: BTreeMap::from([(Source::Ance, 60 + at % 4), (Source::Random, 4 - at % 4)]),
             sequences_per_second: 900.0 + 40.0 * (x / 5.0).sin(),
@@ -92,17 +99,37 @@ fn measured(step: u64) -> Vec<Event> {
     let dot = |at: u32| Dot {
         x: (at as f32 * 2.4).cos() * (at % 7) as f32 / 7.0,
         y: (at as f32 * 2.4).sin() * (at % 5) as f32 / 5.0,
-        kind: [Kind::Query, Kind::Relevant, Kind::Ance, Kind::Bm25, Kind::Random][at as usize % 5],
+        kind: [
+            Kind::Query,
+            Kind::Relevant,
+            Kind::Ance,
+            Kind::Bm25,
+            Kind::Random,
+        ][at as usize % 5],
         query: at as usize % 6,
     };
     let figures = Diagnostics {
         step,
-        overlap_with_top: BTreeMap::from([(Source::Ance, 0.6 + x / 3000.0), (Source::Bm25, 0.2), (Source::Random, 0.02)]),
+        overlap_with_top: BTreeMap::from([
+            (Source::Ance, 0.6 + x / 3000.0),
+            (Source::Bm25, 0.2),
+            (Source::Random, 0.02),
+        ]),
         overlap_with_bm25: Some(0.24),
         top: 100,
         hole_rate: 0.8 - x / 9000.0,
-        curves: (0..5).map(|q| (0..100).map(|r| 0.9 - 0.1 * q as f32 / ((r + 2) as f32).ln()).collect()).collect(),
-        proxy: BTreeMap::from([(Source::Ance, spread(0.2)), (Source::Bm25, spread(0.04)), (Source::Random, spread(1e-4))]),
+        curves: (0..5)
+            .map(|q| {
+                (0..100)
+                    .map(|r| 0.9 - 0.1 * q as f32 / ((r + 2) as f32).ln())
+                    .collect()
+            })
+            .collect(),
+        proxy: BTreeMap::from([
+            (Source::Ance, spread(0.2)),
+            (Source::Bm25, spread(0.04)),
+            (Source::Random, spread(1e-4)),
+        ]),
         map: (0..120).map(dot).collect(),
     };
     let eval = Eval {
@@ -112,13 +139,20 @@ fn measured(step: u64) -> Vec<Event> {
         queries: 81,
         took: 2.0,
     };
-    vec![Event::Refresh(refresh), Event::Eval(eval), Event::Diagnostics(figures)]
+    vec![
+        Event::Refresh(refresh),
+        Event::Eval(eval),
+        Event::Diagnostics(figures),
+    ]
 }
 
 #[test]
 fn nothing_is_fetched_and_nothing_is_run() {
     let html = render("scifact <ance>", &run());
-    for outside in ["http://", "https://", "src=", "href=", "url(", "@import", "<script", "<link", "<img", "<iframe"] {
+    for outside in [
+        "http://", "https://", "src=", "href=", "url(", "@import", "<script", "<link", "<img",
+        "<iframe",
+    ] {
         assert!(!html.contains(outside), "the page has {outside}");
     }
     assert!(html.contains("scifact &lt;ance&gt;") && html.contains("&lt;script&gt;alert(1)"));
@@ -128,18 +162,38 @@ fn nothing_is_fetched_and_nothing_is_run() {
 fn everything_in_the_log_is_shown() {
     let html = render("run", &run());
     let shown = [
-        "Training loss", "Dev queries", "Learning rate", "Texts a second", "Gradient norm by layers", "layers 5-6",
-        "Gradient norm by source", "How informative negatives are", "Where negatives came from",
-        "Training negatives among the best at test time", "Staleness", "Recall of the miner", "Seconds a refresh",
-        "<h2>Guards</h2>", "900 (0.6 %)", "Overlap with BM25", "Scores by rank", "Around a few queries",
-        "halved the micro-batch to 16 &amp; went on", "optimiser.lr", "Adopted: the trained encoder is better",
-        "0.7310", "900 of 900",
+        "Training loss",
+        "Dev queries",
+        "Learning rate",
+        "Texts a second",
+        "Gradient norm by layers",
+        "layers 5-6",
+        "Gradient norm by source",
+        "How informative negatives are",
+        "Where negatives came from",
+        "Training negatives among the best at test time",
+        "Staleness",
+        "Recall of the miner",
+        "Seconds a refresh",
+        "<h2>Guards</h2>",
+        "900 (0.6 %)",
+        "Overlap with BM25",
+        "Scores by rank",
+        "Around a few queries",
+        "halved the micro-batch to 16 &amp; went on",
+        "optimiser.lr",
+        "Adopted: the trained encoder is better",
+        "0.7310",
+        "900 of 900",
     ];
     for text in shown {
         assert!(html.contains(text), "the page lacks {text}");
     }
     assert!(!html.contains("NaN") && !html.contains("inf,"));
-    assert_eq!(html.matches("<figure>").count(), html.matches("</figure>").count());
+    assert_eq!(
+        html.matches("<figure>").count(),
+        html.matches("</figure>").count()
+    );
     assert_eq!(html.matches("<svg ").count(), 16);
 }
 
@@ -157,7 +211,9 @@ fn the_page_is_written_beside_the_log() {
     assert!(matches!(write(dir.path()), Err(ReportError::NoRun { .. })));
     let mut log = Log::create(dir.path()).expect("a log");
     assert!(matches!(write(dir.path()), Err(ReportError::Empty { .. })));
-    run().into_iter().for_each(|line| log.write(line.event).expect("written"));
+    run()
+        .into_iter()
+        .for_each(|line| log.write(line.event).expect("written"));
     let page = write(dir.path()).expect("a page");
     let html = fs::read_to_string(&page).expect("text");
     assert!(page.ends_with(FILE) && html.contains("training report"));
@@ -184,7 +240,11 @@ fn odd_numbers_do_not_break_a_figure() {
     assert_eq!(chart(&[], false), None);
     assert_eq!(chart(&[(1.0, f64::NAN)], false), None);
     assert_eq!(chart(&[(1.0, 0.0), (2.0, -3.0)], true), None);
-    for points in [vec![(3.0, 2.0)], vec![(0.0, 0.0), (1.0, 0.0)], vec![(0.0, f64::INFINITY), (1.0, 1e-300), (2.0, 1e30)]] {
+    for points in [
+        vec![(3.0, 2.0)],
+        vec![(0.0, 0.0), (1.0, 0.0)],
+        vec![(0.0, f64::INFINITY), (1.0, 1e-300), (2.0, 1e30)],
+    ] {
         for log in [false, true] {
             if let Some(html) = chart(&points, log) {
                 assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
@@ -197,7 +257,15 @@ fn odd_numbers_do_not_break_a_figure() {
 
 #[test]
 fn numbers_are_short() {
-    let cases = [(0.0, "0"), (0.5, "0.5"), (12.34, "12.3"), (1234.0, "1234"), (2e-5, "2e-5"), (1.5e7, "1.5e7"), (0.0625, "0.063")];
+    let cases = [
+        (0.0, "0"),
+        (0.5, "0.5"),
+        (12.34, "12.3"),
+        (1234.0, "1234"),
+        (2e-5, "2e-5"),
+        (1.5e7, "1.5e7"),
+        (0.0625, "0.063"),
+    ];
     for (value, text) in cases {
         assert_eq!(svg::number(value), text);
     }

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::fixtures::examples;
 use crate::guards::{GuardConfig, Guards};
 use crate::negatives::{Draw, Mixture, Pools, Source};
-use crate::testing::examples;
 
 /// Runs `steps` batches of random negatives from where the sampler stands.
 fn run(sampler: &mut Sampler, examples: &Examples, count: usize, steps: usize) -> Vec<Batch> {
@@ -140,11 +140,20 @@ fn pairs_are_thinned_out_once() {
         ..config(2)
     };
     let mut sampler = Sampler::new(&examples, config, 1).expect("a sampler");
-    assert_eq!((sampler.pairs(), sampler.steps(2.0), sampler.steps(0.0)), (12, 12, 1));
+    assert_eq!(
+        (sampler.pairs(), sampler.steps(2.0), sampler.steps(0.0)),
+        (12, 12, 1)
+    );
     let batches = run(&mut sampler, &examples, 1, 30);
     let seen: HashSet<(u32, u32)> = batches
         .iter()
-        .flat_map(|batch| batch.queries.iter().copied().zip(batch.positives.iter().copied()))
+        .flat_map(|batch| {
+            batch
+                .queries
+                .iter()
+                .copied()
+                .zip(batch.positives.iter().copied())
+        })
         .collect();
     assert_eq!(seen.len(), 12);
 }
@@ -159,13 +168,19 @@ fn what_cannot_be_sampled_is_refused() {
             documents: 3
         })
     );
-    assert_eq!(Sampler::new(&examples, config(0), 1).err(), Some(SamplerError::Zero { name: "the batch" }));
+    assert_eq!(
+        Sampler::new(&examples, config(0), 1).err(),
+        Some(SamplerError::Zero { name: "the batch" })
+    );
     let mut sampler = Sampler::new(&examples, config(4), 2).expect("a sampler");
     let foreign = Position {
         read: 9,
         ..Position::default()
     };
-    assert_eq!(sampler.resume(foreign), Err(SamplerError::Position { found: 9, pairs: 1 }));
+    assert_eq!(
+        sampler.resume(foreign),
+        Err(SamplerError::Position { found: 9, pairs: 1 })
+    );
     // Two negatives are all that three documents have.
     assert_eq!(run(&mut sampler, &examples, 2, 1)[0].negatives[0].len(), 2);
 }

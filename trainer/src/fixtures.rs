@@ -7,12 +7,14 @@ use crate::examples::{DevSource, Document, Dropped, Examples, Passage, TrainQuer
 
 /// Words whose order tells texts apart.
 const WORDS: [&str; 12] = [
-    "river", "stone", "lamp", "winter", "bread", "engine", "violin", "garden", "letter", "harbour", "cloud", "copper",
+    "river", "stone", "lamp", "winter", "bread", "engine", "violin", "garden", "letter", "harbour",
+    "cloud", "copper",
 ];
 
 /// A text of twelve words that shares hardly a shingle with that of another number.
 pub(crate) fn text(number: u32) -> String {
-    let word = |at: u32| WORDS[(number.wrapping_mul(7919).wrapping_add(at * (number + 1)) % 12) as usize];
+    let word =
+        |at: u32| WORDS[(number.wrapping_mul(7919).wrapping_add(at * (number + 1)) % 12) as usize];
     let words: Vec<&str> = (0..12).map(word).collect();
     format!("{} {number}x {}", words.join(" "), number * 31)
 }
@@ -46,7 +48,11 @@ pub(crate) fn examples(documents: u32, passages: u32, labels: &[Vec<u32>]) -> Ex
     Examples {
         documents: (0..documents).map(document).collect(),
         passages: (0..documents * passages).map(passage).collect(),
-        queries: labels.iter().enumerate().map(|(at, labels)| query(at, labels)).collect(),
+        queries: labels
+            .iter()
+            .enumerate()
+            .map(|(at, labels)| query(at, labels))
+            .collect(),
         dev: Vec::new(),
         dev_source: DevSource::HeldOut,
         dropped: Dropped::default(),
