@@ -408,3 +408,23 @@ fn two_runs_are_compared_query_by_query() {
     ])
     .error("speed");
 }
+
+#[cfg(feature = "trainer")]
+#[test]
+fn a_training_run_is_drawn_as_a_page() {
+    let desk = Desk::new();
+    let run = desk.dir.path().join("run");
+    fs::create_dir(&run).expect("a folder");
+    desk.run(&["train", "report", "run"]).error("log.jsonl");
+    let step = r#"{"seconds":1.5,"event":"step","step":0,"loss":0.5,"lr":2e-5,"grad_norm":1.0,"sequences_per_second":90.0,"staleness":0}"#;
+    fs::write(run.join("log.jsonl"), format!("{step}\n")).expect("a log");
+    let drawn = desk.run(&["train", "report", "run"]).expect(0);
+    assert_eq!(drawn.out.trim(), "run/report.html");
+    let page = fs::read_to_string(run.join("report.html")).expect("a page");
+    assert!(page.contains("1 step") && page.contains("</html>"));
+    let json = desk
+        .run(&["train", "report", "run", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(json["report"], "run/report.html");
+}

@@ -19,4 +19,4 @@ pub mod log;
 pub mod report;
 
 #[cfg(test)]
-mod fixtures;
+mod testing;

@@ -89,6 +89,15 @@ Examples:
   askance compare bm25.trec hybrid.trec --qrels data/scifact/qrels/test.tsv
   askance compare a.trec b.trec --qrels qrels.txt --metric recall@100";
 
+/// Below `askance train report --help`.
+#[cfg(feature = "trainer")]
+pub const TRAIN_REPORT: &str = "\
+Examples:
+  askance train report runs/scifact          writes runs/scifact/report.html
+  askance train report runs/scifact --open
+
+The page needs nothing but itself: no scripts, nothing is fetched.";
+
 /// Below `askance completions --help`.
 pub const COMPLETIONS: &str = "\
 Examples:

@@ -1,9 +1,9 @@
 use storage::flat::Metric;
 
 use super::*;
-use crate::fixtures::{examples, matrix, query};
 use crate::guards::{GuardConfig, Guards};
 use crate::negatives::{Candidate, Found, Pool, Pools};
+use crate::testing::{examples, matrix, query};
 
 #[test]
 fn overlap_is_the_mean_share() {

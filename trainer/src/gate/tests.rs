@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::{examples, query};
+use crate::testing::{examples, query};
 
 fn trial(set: &str, before: &[f64], after: &[f64]) -> Trial {
     let scores = |values: &[f64]| Scores {

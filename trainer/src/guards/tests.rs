@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::examples;
+use crate::testing::examples;
 
 proptest! {
     #[test]
@@ -122,7 +122,7 @@ fn impossible_settings_are_refused() {
 fn copies_point_to_the_first_of_them() {
     let long = |at: u32| {
         (0..6)
-            .map(|part| crate::fixtures::text(at * 10 + part))
+            .map(|part| crate::testing::text(at * 10 + part))
             .collect::<Vec<_>>()
             .join(". ")
     };

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::examples;
+use crate::testing::examples;
 
 fn provenance(corpus: &str) -> Provenance {
     Provenance {

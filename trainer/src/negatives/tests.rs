@@ -10,8 +10,8 @@ use storage::ivfpq::{BuildParams, Index, build};
 use super::dense::Vectors;
 use super::*;
 use crate::examples::Examples;
-use crate::fixtures::{examples, matrix};
 use crate::guards::{GuardConfig, Guards, Margin};
+use crate::testing::{examples, matrix};
 
 fn unit_rows(n: usize, dimension: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

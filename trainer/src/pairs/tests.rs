@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::text;
+use crate::testing::text;
 
 /// A sentence of its own for each number.
 fn sentence(at: u32) -> String {
@@ -55,7 +55,7 @@ fn one(piece: Piece, kind: Kind) -> Option<(String, String)> {
     let mut pieces = pieces(40, 1);
     pieces.iter_mut().for_each(|piece| piece.group += 1);
     pieces.insert(0, piece);
-    let (examples, _) = made(&pieces, &options(&[kind, Kind::Title]));
+    let (examples, _) = made(&pieces, &options(&[kind, Kind::Span]));
     let name = format!("{}-0-", kind.name());
     let query = all(&examples)
         .into_iter()

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::examples;
 use crate::guards::{GuardConfig, Guards};
 use crate::negatives::{Draw, Mixture, Pools, Source};
+use crate::testing::examples;
 
 /// Runs `steps` batches of random negatives from where the sampler stands.
 fn run(sampler: &mut Sampler, examples: &Examples, count: usize, steps: usize) -> Vec<Batch> {
