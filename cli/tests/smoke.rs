@@ -421,7 +421,7 @@ fn a_training_run_is_drawn_as_a_page() {
     let drawn = desk.run(&["train", "report", "run"]).expect(0);
     assert_eq!(drawn.out.trim(), "run/report.html");
     let page = fs::read_to_string(run.join("report.html")).expect("a page");
-    assert!(page.contains("1 step") && page.contains("</html>"));
+    assert!(page.contains("1 of 1") && page.contains("</html>"));
     let json = desk
         .run(&["train", "report", "run", "--json"])
         .expect(0)
