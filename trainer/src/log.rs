@@ -296,3 +296,26 @@ fn lines(path: &Path) -> Result<Vec<(Line, u64)>, LogError> {
     }
     Ok(found)
 }
+
+/// Name and value of every setting, names of groups and settings joined by dots.
+pub fn rows(settings: &serde_json::Value) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    flatten("", settings, &mut found);
+    found
+}
+
+fn flatten(path: &str, value: &serde_json::Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, value) in map {
+                let path = match path {
+                    "" => key.clone(),
+                    path => format!("{path}.{key}"),
+                };
+                flatten(&path, value, rows);
+            }
+        }
+        serde_json::Value::String(text) => rows.push((path.to_owned(), text.clone())),
+        other => rows.push((path.to_owned(), other.to_string())),
+    }
+}
