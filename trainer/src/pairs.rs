@@ -170,8 +170,8 @@ impl PairReport {
 pub enum PairsError {
     /// There are too few queries.
     #[error(
-        "{} gives {} queries to learn from, and at least {FEWEST} are needed: of its {} passages {} are no running text and {} \
-         are copies of others; add more files to it", path.display(), report.total(), report.passages, report.junk, report.copies
+        "{} gives {} queries to learn from, and at least {} are needed: of its {} passages {} are no running text and {} \
+         are copies of others; add more files to it", path.display(), report.total(), FEWEST, report.passages, report.junk, report.copies
     )]
     TooFew {
         /// Where the passages come from.
