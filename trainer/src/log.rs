@@ -177,7 +177,7 @@ pub enum LogError {
 }
 
 impl LogError {
-    fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Self {
+    fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| Self::Io {
             action,
