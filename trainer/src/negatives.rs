@@ -16,7 +16,7 @@ mod tests;
 
 pub use draw::{Draw, Drawn, Negatives};
 pub use method::Method;
-pub use mixture::{Mixture, Part};
+pub use mixture::{Mixture, MixtureError, Part};
 
 /// Where a negative comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
