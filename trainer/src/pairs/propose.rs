@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use engine::ingest::split::sentences;
+use engine::ingest::split;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -48,7 +48,7 @@ pub(super) fn all(
         let earlier = &pieces[start..at];
         let mut rng = rng(options.seed, STREAM + at as u64);
         let mut own: Vec<Proposal> = structure(piece, earlier).into_iter().flatten().collect();
-        own.extend(anywhere(piece, &mut rng));
+        own.extend(anywhere(piece, &options.kinds, &mut rng));
         own.retain(|proposal| options.kinds.contains(&proposal.kind) && asks(&proposal.query));
         found.insert(at as u32, own);
     }
@@ -212,17 +212,18 @@ fn comment_text(line: &str) -> Option<&str> {
     )
 }
 
-/// A span and a sentence, drawn by chance.
-fn anywhere(piece: &Piece, rng: &mut ChaCha8Rng) -> Vec<Proposal> {
-    let span = span(piece, rng);
-    let cloze = cloze(piece, rng).filter(|_| piece.form == Form::Text);
-    // Of the two that any text gives, chance picks the one that goes first.
-    let both = if rng.random() {
-        [span, cloze]
+/// A span or a sentence; where both are wanted and possible, chance decides.
+fn anywhere(piece: &Piece, kinds: &[Kind], rng: &mut ChaCha8Rng) -> Option<Proposal> {
+    let span_first: bool = rng.random();
+    let wanted = |proposal: &Proposal| kinds.contains(&proposal.kind);
+    let span = span(piece, rng).filter(wanted);
+    let is_text = piece.form == Form::Text;
+    let cloze = cloze(piece, rng).filter(wanted).filter(|_| is_text);
+    if span_first {
+        span.or(cloze)
     } else {
-        [cloze, span]
-    };
-    both.into_iter().flatten().take(1).collect()
+        cloze.or(span)
+    }
 }
 
 fn span(piece: &Piece, rng: &mut ChaCha8Rng) -> Option<Proposal> {
@@ -259,6 +260,18 @@ fn cloze(piece: &Piece, rng: &mut ChaCha8Rng) -> Option<Proposal> {
         range: Some(range),
         lines: Vec::new(),
     })
+}
+
+/// The sentences of `text`, none across a blank line: a heading is none of what follows it.
+fn sentences(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for paragraph in text.split_inclusive("\n\n") {
+        let own = split::sentences(paragraph).into_iter();
+        found.extend(own.map(|range| start + range.start..start + range.end));
+        start += paragraph.len();
+    }
+    found
 }
 
 /// The first words, one space between them.
