@@ -464,7 +464,7 @@ fn an_encoder_is_trained_resumed_and_reported() {
             "--set",
             "passage_tokens=24",
         ];
-        desk.run(&[&fixed, more].concat())
+        desk.run(&[&fixed[..], more].concat())
     };
     let plan = run(&["--dry-run", "--json"]).expect(0).json();
     assert_eq!(
