@@ -15,7 +15,7 @@ mod search;
 mod train;
 
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
-pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs};
+pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
 #[cfg(feature = "trainer")]
 pub use train::{TrainArgs, TrainCommand, TrainReportArgs, TrainRunArgs, TrainSettings};
