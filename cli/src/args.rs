@@ -11,10 +11,14 @@ mod evaluate;
 mod examples;
 mod model;
 mod search;
+#[cfg(feature = "trainer")]
+mod train;
 
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
+#[cfg(feature = "trainer")]
+pub use train::{TrainArgs, TrainCommand, TrainReportArgs, TrainRunArgs, TrainSettings};
 
 /// Search the files on this computer by word and by meaning, offline.
 #[derive(Debug, Parser)]
@@ -90,6 +94,10 @@ pub enum Command {
     /// Compare two run files query by query, with a significance test
     #[command(after_help = examples::COMPARE)]
     Compare(CompareArgs),
+    /// Make an encoder better on your own texts, or on a set with known answers
+    #[cfg(feature = "trainer")]
+    #[command(after_help = examples::TRAIN)]
+    Train(TrainArgs),
     /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {

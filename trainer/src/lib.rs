@@ -8,6 +8,7 @@ pub mod device;
 
 // What there is to learn from.
 pub mod examples;
+pub mod pairs;
 
 // Which passages the encoder is held against.
 pub mod guards;

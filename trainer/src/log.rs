@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::diagnostics::Diagnostics;
 use crate::gate::Verdict;
@@ -73,11 +73,13 @@ pub struct Config {
 pub struct Step {
     /// The step, from 0.
     pub step: u64,
-    /// Mean loss of its batch.
+    /// Mean loss of its batch; NaN where it was no number.
+    #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// Learning rate it was taken with.
     pub lr: f64,
-    /// Length of the whole gradient before clipping.
+    /// Length of the whole gradient before clipping; NaN where it was no number.
+    #[serde(deserialize_with = "number")]
     pub grad_norm: f64,
     /// Length of the gradient of each band of layers ("embeddings", "layers 1-2", ...), before clipping; empty where it was
     /// not measured.
@@ -96,6 +98,11 @@ pub struct Step {
     pub sequences_per_second: f64,
     /// Steps between the encoder that the negatives were mined with and this one.
     pub staleness: u64,
+}
+
+/// JSON has no NaN and no infinity: they are written as null.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
 /// New negatives.
@@ -295,4 +302,27 @@ fn lines(path: &Path) -> Result<Vec<(Line, u64)>, LogError> {
         found.push((line, end));
     }
     Ok(found)
+}
+
+/// Name and value of every setting, names of groups and settings joined by dots.
+pub fn rows(settings: &serde_json::Value) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    flatten("", settings, &mut found);
+    found
+}
+
+fn flatten(path: &str, value: &serde_json::Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, value) in map {
+                let path = match path {
+                    "" => key.clone(),
+                    path => format!("{path}.{key}"),
+                };
+                flatten(&path, value, rows);
+            }
+        }
+        serde_json::Value::String(text) => rows.push((path.to_owned(), text.clone())),
+        other => rows.push((path.to_owned(), other.to_string())),
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use storage::{StorageError, disk};
 
@@ -107,9 +107,8 @@ pub fn write(path: &Path, pool: &Pool, provenance: &Provenance) -> Result<(), Mi
     let views = columns
         .iter()
         .map(|column| Ok((column.name.as_str(), column.view()?)));
-    let views: Vec<_> = views
-        .collect::<Result<_, _>>()
-        .map_err(|e: safetensors::SafeTensorError| damaged(e.to_string()))?;
+    let views: Result<Vec<_>, SafeTensorError> = views.collect();
+    let views = views.map_err(|error| damaged(error.to_string()))?;
     let bytes = serialize(views, Some(HashMap::from([(KEY.to_owned(), header)])))
         .map_err(|error| damaged(error.to_string()))?;
     Ok(disk::replace_atomically(path, &bytes)?)
@@ -186,7 +185,7 @@ struct Column {
 }
 
 impl Column {
-    fn view(&self) -> Result<TensorView<'_>, safetensors::SafeTensorError> {
+    fn view(&self) -> Result<TensorView<'_>, SafeTensorError> {
         TensorView::new(self.dtype, vec![self.bytes.len() / 4], &self.bytes)
     }
 }

@@ -171,9 +171,7 @@ impl Run<'_> {
             return;
         };
         body.push_str("<h2>Configuration</h2><div class=\"scroll\"><table>");
-        let mut rows = Vec::new();
-        flatten("", &config.settings, &mut rows);
-        for (name, value) in rows {
+        for (name, value) in log::rows(&config.settings) {
             let _ = write!(
                 body,
                 "<tr><td>{}</td><td class=\"text\">{}</td></tr>",
@@ -302,23 +300,5 @@ fn duration(seconds: f64) -> String {
         (0, 0, s) => format!("{s} s"),
         (0, m, s) => format!("{m} min {s:02} s"),
         (h, m, _) => format!("{h} h {m:02} min"),
-    }
-}
-
-/// Every leaf of `value` with its path, dots between the keys.
-fn flatten(path: &str, value: &serde_json::Value, rows: &mut Vec<(String, String)>) {
-    match value {
-        serde_json::Value::Object(map) => {
-            for (key, value) in map {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                flatten(&path, value, rows);
-            }
-        }
-        serde_json::Value::String(text) => rows.push((path.to_owned(), text.clone())),
-        other => rows.push((path.to_owned(), other.to_string())),
     }
 }

@@ -90,6 +90,28 @@ Examples:
   askance compare bm25.trec hybrid.trec --qrels data/scifact/qrels/test.tsv
   askance compare a.trec b.trec --qrels qrels.txt --metric recall@100";
 
+/// Below `askance train --help`.
+#[cfg(feature = "trainer")]
+pub const TRAIN: &str = "\
+Examples:
+  askance train --out runs/own                              on your collection: its structure asks the questions
+  askance train --beir data/scifact --out runs/scifact --epochs 8 --lr 5e-5
+  askance train --beir data/scifact --method ance --dry-run
+  askance train --beir data/scifact --out runs/scifact --resume
+  askance train report runs/scifact --open
+
+Ctrl-C saves; the same command with --resume goes on. A trained encoder that does not beat its start on held-out
+queries is not taken on, and the report says why.";
+
+/// Below `askance train report --help`.
+#[cfg(feature = "trainer")]
+pub const TRAIN_REPORT: &str = "\
+Examples:
+  askance train report runs/scifact          writes runs/scifact/report.html
+  askance train report runs/scifact --open
+
+The page needs nothing but itself: no scripts, nothing is fetched.";
+
 /// Below `askance completions --help`.
 pub const COMPLETIONS: &str = "\
 Examples:

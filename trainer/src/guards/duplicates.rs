@@ -4,11 +4,16 @@
 //! numbers, the least hash of its shingles in each of 64 bins (one-permutation MinHash; Li, Owen and Zhang 2012), which
 //! estimate that share to about ± .06; only pairs whose estimate comes near the bar are compared in full.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 /// Words of a shingle; fewer where a text has fewer.
 const WORDS: usize = 3;
 const BINS: usize = 64;
+/// Bins that have to be equal for two texts to be looked at together: 16 bands of 4 find a pair that shares .8 with
+/// probability .9998.
+const BAND: usize = 4;
 const EMPTY: u32 = u32::MAX;
 /// How far below the bar an estimate still asks for the full comparison: about four deviations.
 const SLACK: f32 = 0.25;
@@ -43,9 +48,48 @@ impl Duplicates {
         }
         left.estimate(right) + SLACK >= self.share && jaccard(text(a), text(b)) >= self.share
     }
+
+    /// For each passage the first one that it is a near-duplicate of, through others perhaps; itself if there is none.
+    /// Passages are compared with the first of those that have a band of bins in common with them.
+    pub fn firsts<'t>(&self, text: impl Fn(u32) -> &'t str) -> Vec<u32> {
+        let mut firsts: Vec<u32> = Vec::with_capacity(self.sketches.len());
+        let mut buckets: HashMap<(usize, u64), u32> = HashMap::new();
+        for (at, sketch) in (0u32..).zip(&self.sketches) {
+            let keys = sketch.buckets();
+            let mut met: Vec<u32> = keys
+                .iter()
+                .filter_map(|key| buckets.get(key).copied())
+                .collect();
+            met.sort_unstable();
+            met.dedup();
+            let twin = met.into_iter().find(|other| self.near(*other, at, &text));
+            firsts.push(twin.map_or(at, |twin| firsts[twin as usize]));
+            for key in keys {
+                buckets.entry(key).or_insert(at);
+            }
+        }
+        firsts
+    }
 }
 
 impl Sketch {
+    /// Where to meet near-duplicates: a bucket for the words and one for each band that is not empty.
+    fn buckets(&self) -> Vec<(usize, u64)> {
+        let bands = self
+            .bins
+            .chunks(BAND)
+            .enumerate()
+            .filter(|(_, band)| band.iter().any(|bin| *bin != EMPTY));
+        let hashed = bands.map(|(at, band)| {
+            (
+                at + 1,
+                band.iter()
+                    .fold(0, |hash, bin| mixed(hash ^ u64::from(*bin))),
+            )
+        });
+        std::iter::once((0, self.words)).chain(hashed).collect()
+    }
+
     fn new(text: &str) -> Self {
         let hashes = words(text);
         let mut bins = [EMPTY; BINS];

@@ -117,3 +117,24 @@ fn impossible_settings_are_refused() {
         assert!(message.contains("it has to be"), "{message}");
     }
 }
+
+#[test]
+fn copies_point_to_the_first_of_them() {
+    let long = |at: u32| {
+        (0..6)
+            .map(|part| crate::testing::text(at * 10 + part))
+            .collect::<Vec<_>>()
+            .join(". ")
+    };
+    let mut texts: Vec<String> = (0..40).map(long).collect();
+    texts.push(texts[3].to_uppercase());
+    texts.push(format!("{} and a little more", texts[7]));
+    texts.push(texts[41].replacen("river", "lake", 1));
+    texts.push(String::new());
+    texts.push("...".into());
+    let duplicates = Duplicates::new(texts.iter().map(String::as_str), 0.8);
+    let firsts = duplicates.firsts(|at| texts[at as usize].as_str());
+    let mut expected: Vec<u32> = (0..40).collect();
+    expected.extend([3, 7, 7, 43, 43]);
+    assert_eq!(firsts, expected);
+}

@@ -96,3 +96,19 @@ fn a_broken_line_is_named() {
     let error = read(dir.path()).expect_err("a broken line").to_string();
     assert!(error.contains("line 2") && error.contains(FILE), "{error}");
 }
+
+#[test]
+fn a_loss_that_was_no_number_can_be_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut log = Log::create(dir.path()).expect("a new log");
+    let broken = Step {
+        loss: f64::NAN,
+        grad_norm: f64::INFINITY,
+        ..Step::default()
+    };
+    log.write(Event::Step(broken)).expect("written");
+    let Event::Step(read) = &events(dir.path())[0] else {
+        panic!("not a step")
+    };
+    assert!(read.loss.is_nan() && read.grad_norm.is_nan());
+}

