@@ -165,7 +165,7 @@ pub enum ConfigError {
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self::preset(Method::AnceInbatch)
+        Self::preset(Method::Ance)
     }
 }
 
@@ -224,7 +224,7 @@ impl TrainConfig {
         let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
         let method = match given.get("method") {
             Some(method) => serde_json::from_value(method.clone())?,
-            None => Method::AnceInbatch,
+            None => Method::Ance,
         };
         let mut whole = serde_json::to_value(Self::preset(method))?;
         if let Some(settings) = whole.as_object_mut() {

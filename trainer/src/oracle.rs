@@ -133,8 +133,13 @@ pub(crate) fn difference(a: &[f32], b: &[f32]) -> f32 {
 
 /// Says on stderr that a test had nothing to run on.
 pub(crate) fn skipped(why: &str) {
+    say(&format!("skipped: {why}"));
+}
+
+/// Says a line on stderr.
+pub(crate) fn say(line: &str) {
     use std::io::Write;
-    let line = format!("skipped: {why}\n");
+    let line = format!("{line}\n");
     std::io::stderr()
         .write_all(line.as_bytes())
         .expect("stderr");

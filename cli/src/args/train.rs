@@ -45,7 +45,7 @@ pub struct TrainRunArgs {
     /// Folder of the run: log, checkpoints, and at the end the trained encoder
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     pub out: Option<PathBuf>,
-    /// Where negatives come from [default: ance-inbatch]
+    /// Where negatives come from [default: ance]
     #[arg(long, value_parser = PossibleValuesParser::new(Method::ALL.map(Method::name)).map(method))]
     pub method: Option<Method>,
     /// Where to train
@@ -113,7 +113,7 @@ fn method(name: String) -> Method {
     Method::ALL
         .into_iter()
         .find(|method| method.name() == name)
-        .unwrap_or(Method::AnceInbatch)
+        .unwrap_or(Method::Ance)
 }
 
 fn device(name: String) -> Choice {

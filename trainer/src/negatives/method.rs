@@ -17,10 +17,11 @@ pub enum Method {
     Bm25,
     /// Half BM25, half random (Karpukhin et al. 2020).
     Dpr,
-    /// Uniform over the nearest of the index in force.
+    /// Uniform over the nearest of the index in force, each by itself against its positive: the paper's own loss, which
+    /// collapses where judgements are incomplete.
+    AncePairwise,
+    /// Uniform over the nearest of the index in force, with the in-batch negatives (STAR; Zhan et al. 2021).
     Ance,
-    /// ANCE and in-batch negatives together (STAR; Zhan et al. 2021).
-    AnceInbatch,
     /// Those of the index that are about as near as the positive (Zhou et al. 2022), and in-batch.
     Simans,
 }
@@ -32,8 +33,8 @@ impl Method {
         Self::Inbatch,
         Self::Bm25,
         Self::Dpr,
+        Self::AncePairwise,
         Self::Ance,
-        Self::AnceInbatch,
         Self::Simans,
     ];
 
@@ -44,15 +45,15 @@ impl Method {
             Self::Inbatch => "inbatch",
             Self::Bm25 => "bm25",
             Self::Dpr => "dpr",
+            Self::AncePairwise => "ance-pairwise",
             Self::Ance => "ance",
-            Self::AnceInbatch => "ance-inbatch",
             Self::Simans => "simans",
         }
     }
 
     /// Whether the loss also takes the other positives of the batch as negatives.
     pub fn in_batch(self) -> bool {
-        matches!(self, Self::Inbatch | Self::AnceInbatch | Self::Simans)
+        matches!(self, Self::Inbatch | Self::Ance | Self::Simans)
     }
 
     /// The mixture of mined negatives. `scale` turns a cosine into a logit (1 where the loss takes inner products).
@@ -66,7 +67,7 @@ impl Method {
                     .map(|source| Part::constant(source, Draw::Uniform, 0.5))
                     .into(),
             },
-            Self::Ance | Self::AnceInbatch => Mixture::only(Source::Ance, Draw::Uniform),
+            Self::AncePairwise | Self::Ance => Mixture::only(Source::Ance, Draw::Uniform),
             Self::Simans => Mixture::only(Source::Ance, Draw::sim_ans(scale)),
         }
     }

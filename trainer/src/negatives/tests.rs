@@ -415,7 +415,7 @@ fn a_warm_up_is_bm25_alone_and_then_the_method() {
         );
     }
     assert!(mixture.check().is_ok());
-    let ance = Method::Ance.mixture(20.0).after_bm25(10);
+    let ance = Method::AncePairwise.mixture(20.0).after_bm25(10);
     assert!(
         ance.uses(Source::Bm25)
             && !ance.uses_from(Source::Bm25, 10)

@@ -156,7 +156,7 @@ fn a_run_that_was_stopped_loses_what_the_unbroken_one_loses() {
     // Dropout on, and a method that draws from both pools.
     let config = TrainConfig {
         bm25_steps: 2,
-        ..config(Method::AnceInbatch)
+        ..config(Method::Ance)
     };
     Case::new(config.clone(), &whole).run().expect("a run");
     let wanted = losses(&log::read(&whole).expect("a log"));
@@ -183,10 +183,10 @@ fn a_run_that_was_stopped_loses_what_the_unbroken_one_loses() {
 fn a_run_that_was_killed_goes_on_from_its_last_whole_checkpoint() {
     let dir = tempfile::tempdir().expect("a folder");
     let (whole, out) = (dir.path().join("whole"), dir.path().join("killed"));
-    Case::new(config(Method::Ance), &whole)
+    Case::new(config(Method::AncePairwise), &whole)
         .run()
         .expect("a run");
-    let mut case = Case::new(config(Method::Ance), &out);
+    let mut case = Case::new(config(Method::AncePairwise), &out);
     case.stop_after = Some(4);
     case.run().expect_err("stopped");
     // A kill leaves the checkpoint it was writing without its marker.
@@ -244,7 +244,7 @@ fn bad_input_is_named_before_the_first_step() {
 #[test]
 fn other_losses_families_and_indexes_run() {
     let dir = tempfile::tempdir().expect("a folder");
-    let base = config(Method::AnceInbatch);
+    let base = config(Method::Ance);
     let cases = [
         (
             "static",
@@ -316,7 +316,7 @@ fn the_plan_is_what_happens() {
     let dir = tempfile::tempdir().expect("a folder");
     let model = model_dir("bert");
     let job = Job {
-        config: config(Method::AnceInbatch),
+        config: config(Method::Ance),
         model: &model,
         out: dir.path(),
         device: Choice::Cpu,
