@@ -498,7 +498,7 @@ fn an_encoder_is_trained_resumed_and_reported() {
         .json();
     assert_eq!(again["verdict"], trained["verdict"]);
     run(&["--out", "other", "--set", "no_such_setting=1"]).error("no_such_setting");
-    run(&["--out", "other", "--batch", "0"]).error("batch is 0");
+    run(&["--out", "other", "--set", "batch=0"]).error("batch is 0");
 }
 
 #[cfg(feature = "trainer")]
