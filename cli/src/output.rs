@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::args::GlobalArgs;
 use crate::io::Styled;
 
+pub mod bench;
 pub mod collection;
 pub mod evaluation;
 pub mod hits;

@@ -1,20 +1,21 @@
 //! Do the stores of a collection agree, and can they be made to?
 //!
 //! Looking changes nothing. Repair goes from cheap to dear: records rebuilt from the generation, the generation before
-//! this one put back, vectors encoded again from the stored text, everything read again from the person's files.
+//! this one put back, the index of the vectors made again, vectors encoded again from the stored text, everything read again from the person's files.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use roaring::RoaringBitmap;
-use storage::PassageId;
-use storage::Task;
 use storage::documents::{DocumentRecord, DocumentStore, StoreState};
 use storage::generation::{Collection, Generation, WriterLock};
+use storage::ivfpq::Index;
+use storage::{PassageId, PassageSet, StorageError, Task};
 
 use crate::bm25::Bm25Index;
 use crate::collection::Engine;
 use crate::error::EngineError;
+use crate::index::lists::IndexPolicy;
 use crate::index::{self, Session, recover};
 use crate::report::{Check, DoctorReport, IndexReport};
 use crate::request::ReadOptions;
@@ -28,6 +29,7 @@ struct Damage {
     generation: bool,
     index: bool,
     vectors: bool,
+    lists: bool,
     records: bool,
 }
 
@@ -83,6 +85,7 @@ fn examine(
     damage.index = live.is_none();
     let live = live.unwrap_or_default();
     damage.vectors = !check_vectors(&generation, &live, report)?;
+    damage.lists = !damage.vectors && !check_lists(&generation, &live, report, task)?;
     damage.records = !check_records(collection, &generation, &live, report)?;
     Ok(damage)
 }
@@ -154,6 +157,43 @@ fn check_vectors(
     }
     let sound = problems.count == 0;
     report.checks.push(problems.into_check("vectors"));
+    Ok(sound)
+}
+
+/// The index of the vectors holds every row it should, and its codes are those of the rows.
+fn check_lists(
+    generation: &Generation,
+    live: &RoaringBitmap,
+    report: &mut DoctorReport,
+    task: Task<'_>,
+) -> Result<bool, EngineError> {
+    let Some((path, matrix)) = generation.index_path().zip(generation.matrix()?) else {
+        return Ok(true);
+    };
+    let mut problems = Problems::default();
+    let live: PassageSet = live.iter().map(PassageId).collect();
+    let audit = Index::open(&path, matrix).and_then(|index| index.audit(&live, task));
+    match audit {
+        Ok(audit) => {
+            let counts = [
+                (audit.missing, "passages are in no list"),
+                (
+                    audit.miscounted,
+                    "passages stand in a wrong number of lists",
+                ),
+                (audit.foreign, "codes are not those of their vectors"),
+            ];
+            for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
+                problems.add(format!("{count} {what}"));
+            }
+        }
+        Err(StorageError::Cancelled(cancelled)) => return Err(cancelled.into()),
+        Err(error) => problems.add(error.to_string()),
+    }
+    let sound = problems.count == 0;
+    report
+        .checks
+        .push(problems.into_check("index of the vectors"));
     Ok(sound)
 }
 
@@ -243,6 +283,16 @@ fn mend(
         report.repaired.push(match name {
             Some(name) => format!("all passages encoded again with {name}"),
             None => "vectors dropped, since their encoder is not loaded; `askance model use NAME` makes new ones".into(),
+        });
+    } else if damage.lists {
+        let mut session = Session::open(lock, encoder, &mut inner)?;
+        session.index_as(IndexPolicy::Anew);
+        session.publish(&mut inner, task)?;
+        report.repaired.append(&mut inner.warnings);
+        report.repaired.push(if session.has_index() {
+            "index of the vectors made again".into()
+        } else {
+            "index of the vectors dropped, since so few are compared one by one".into()
         });
     } else if damage.records {
         let base = lock.collection().current()?;

@@ -23,6 +23,7 @@ pub mod models;
 mod collection;
 mod doctor;
 pub mod fuse;
+mod nearest;
 mod search;
 pub mod snippet;
 
@@ -32,3 +33,4 @@ pub mod eval;
 
 pub use collection::Engine;
 pub use error::EngineError;
+pub use index::lists::INDEX_FROM;
