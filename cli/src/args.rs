@@ -15,7 +15,7 @@ mod search;
 
 pub use bench::{AnnArgs, BenchArgs, BenchCommand, EncodeArgs, MetricArg, RoleArg, SettingArg};
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
-pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs};
+pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
 
 /// Search the files on this computer by word and by meaning, offline.
