@@ -156,7 +156,8 @@ impl Session<'_> {
                     "stopped before the index of the vectors was made; the next run makes it"
                         .into(),
                 );
-                match &old {
+                // Codes of rows that have left the matrix are not carried on.
+                match old.as_ref().filter(|_| state.is_some_and(|s| s.gone == 0)) {
                     Some(old) => work.make(Step::Keep, Some(old), report)?,
                     None => None,
                 }
