@@ -10,6 +10,7 @@ use storage::{GenerationId, PassageId, Task};
 use crate::bm25::Bm25Index;
 use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
+use crate::guard::guarded;
 use crate::index::lists::IndexPolicy;
 use crate::index::{self, Session, check_identity, failures, identity_of};
 use crate::nearest::Vectors;
@@ -43,23 +44,26 @@ impl Snapshot {
         let Some(collection) = Collection::open(dir)? else {
             return Ok(Self::default());
         };
-        let open = collection.open_current(|generation| {
-            let index = Bm25Index::open(&generation.dir.join("bm25"))?;
-            let live = index.live().iter().map(PassageId).collect();
-            let path = generation.index_path();
-            let vectors = generation.matrix()?;
-            Ok::<_, EngineError>(Open {
-                generation: generation.clone(),
-                vectors: vectors.map(|matrix| Vectors::open(matrix, path.as_deref())),
-                index,
-                live,
-            })
-        })?;
+        let open = collection.open_current(|generation| guarded(dir, || Open::new(generation)))?;
         Ok(Self { open })
     }
 
     fn id(&self) -> Option<GenerationId> {
         self.open.as_ref().map(|open| open.generation.id)
+    }
+}
+
+impl Open {
+    fn new(generation: &Generation) -> Result<Self, EngineError> {
+        let index = Bm25Index::open(&generation.dir.join("bm25"))?;
+        let live = index.live().iter().map(PassageId).collect();
+        let (vectors, path) = (generation.matrix()?, generation.index_path());
+        Ok(Self {
+            generation: generation.clone(),
+            vectors: vectors.map(|matrix| Vectors::open(matrix, path.as_deref())),
+            index,
+            live,
+        })
     }
 }
 
@@ -149,9 +153,10 @@ impl Engine {
     ) -> Result<T, EngineError> {
         let collection = Collection::create_or_open(&self.dir)?;
         let lock = collection.lock()?;
-        let mut session = Session::open(&lock, encoder, report)?;
-        let done = work(&mut session, report);
-        drop(session);
+        let done = guarded(&self.dir, || {
+            let mut session = Session::open(&lock, encoder, report)?;
+            work(&mut session, report)
+        });
         self.refresh()?;
         done
     }
