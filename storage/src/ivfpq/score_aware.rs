@@ -37,11 +37,11 @@ pub(super) fn improve(book: &Codebook, x: &[f32], vector: &[f32], weight: f32, c
     let mut left = dot(&u, x) - coded;
     for _ in 0..SWEEPS {
         let mut moved = false;
-        for s in 0..codes.len() {
-            let without = left + along_code(s, codes[s]);
+        for (s, chosen) in codes.iter_mut().enumerate() {
+            let without = left + along_code(s, *chosen);
             let best = cheapest(book, x, s, weight, |code| without - along_code(s, code));
-            moved |= best != codes[s];
-            codes[s] = best;
+            moved |= best != *chosen;
+            *chosen = best;
             left = without - along_code(s, best);
         }
         if !moved {
@@ -172,13 +172,14 @@ impl System {
     fn add(&mut self, x: &[f32], u: &[f32], weight: f32, rest: f32) {
         let w = x.len();
         let weight = f64::from(weight);
-        for i in 0..w {
-            let ui = f64::from(u[i]);
-            self.b[i] += f64::from(x[i]) + weight * ui * f64::from(rest);
+        for (i, (&xi, &ui)) in x.iter().zip(u).enumerate() {
+            let push = weight * f64::from(ui);
+            self.b[i] += f64::from(xi) + push * f64::from(rest);
             self.a[i * w + i] += 1.0;
-            for j in 0..w {
-                self.a[i * w + j] += weight * ui * f64::from(u[j]);
-            }
+            let row = &mut self.a[i * w..(i + 1) * w];
+            row.iter_mut()
+                .zip(u)
+                .for_each(|(a, &uj)| *a += push * f64::from(uj));
         }
         self.members += 1;
     }
