@@ -13,7 +13,7 @@ mod model;
 mod search;
 
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
-pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs};
+pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
 
 /// Search the files on this computer by word and by meaning, offline.

@@ -135,6 +135,8 @@ pub struct Held {
     pub status: Status,
     /// Device that encodes.
     pub device: &'static str,
+    /// Numbers it multiplies; none where it was not measured yet or has none.
+    pub precision: Option<&'static str>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
     /// Paths below it are shown without it.
@@ -155,6 +157,7 @@ impl Report for Held {
             "extensions": json::object(&s.extensions),
             "encoder": s.encoder,
             "device": s.encoder.as_ref().map(|_| self.device),
+            "precision": self.precision,
             "dense_search": s.dense_search,
             "bytes_on_disk": json::object(&s.bytes_on_disk),
             "failures": json::failures(&s.failures),
@@ -220,12 +223,15 @@ impl Held {
         };
         let search = self.status.dense_search.as_deref().unwrap_or("exact");
         format!(
-            "{} ({}, {} dimensions, {}) on {}, {search} search",
+            "{} ({}, {} dimensions, {}) on {}{}, {search} search",
             e.name,
             e.family,
             e.dimension,
             &short(&e.hash),
-            self.device
+            self.device,
+            self.precision
+                .map(|p| format!(" in {p}"))
+                .unwrap_or_default()
         )
     }
 

@@ -43,6 +43,7 @@ impl Report for Found {
             "generation": response.generation,
             "encoder": response.encoder,
             "device": response.device,
+            "precision": response.precision,
             "dense_search": response.dense_search,
             "timings_ms": json::object(&response.timings_ms),
             "warnings": json::warnings(&self.warnings),
@@ -71,7 +72,11 @@ impl Found {
                 .as_ref()
                 .map(|d| format!(" on {d}"))
                 .unwrap_or_default();
-            parts.push(format!("{}{device}", encoder.name));
+            let precision = response
+                .precision
+                .map(|p| format!(" in {p}"))
+                .unwrap_or_default();
+            parts.push(format!("{}{device}{precision}", encoder.name));
         }
         parts.extend(response.dense_search.clone());
         parts.push(format!("{} passages", HumanCount(response.eligible)));
