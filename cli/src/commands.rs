@@ -9,8 +9,11 @@ use crate::Exit;
 use crate::args::{Cli, Command};
 use crate::session::Session;
 
+mod bench;
+mod compact;
 mod compare;
 mod doctor;
+mod encode;
 mod encoders;
 mod eval;
 mod index;
@@ -42,9 +45,12 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Remove(args)) => remove::run(args, session),
         Some(Command::Status) => status::run(session),
         Some(Command::Doctor(args)) => doctor::run(args, session),
+        Some(Command::Compact) => compact::run(session),
         Some(Command::Model(args)) => model::run(args, session),
         Some(Command::Eval(args)) => eval::run(args, session),
         Some(Command::Compare(args)) => compare::run(args, session),
+        Some(Command::Encode(args)) => encode::run(args, session),
+        Some(Command::Bench(args)) => bench::run(args, session),
         Some(Command::Completions { shell }) => completions(*shell, session),
         Some(Command::PdfWorker) => pdf_worker(),
     }

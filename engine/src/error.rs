@@ -59,6 +59,12 @@ pub enum EngineError {
         "this collection has no vectors yet; add an encoder with `askance model add DIR` and `askance model use NAME`"
     )]
     NoVectors,
+    /// An indexed search was asked for in a collection without an index.
+    #[error(
+        "this collection's vectors have no index; it gets one from {} passages on, below that they are compared one by one",
+        crate::INDEX_FROM
+    )]
+    NoIndex,
     /// A filter could not be understood.
     #[error("{0}")]
     Filter(String),
@@ -75,6 +81,24 @@ pub enum EngineError {
     /// A data set could not be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A library panicked while it read or wrote the stores: damage that it did not expect, or a mistake of ours.
+    #[error("the collection in {} cannot be worked with: {message}; run `askance doctor`", path.display())]
+    Panicked {
+        /// Folder of the collection.
+        path: PathBuf,
+        /// First line of what the panic said.
+        message: String,
+    },
+    /// A search is larger than any a person would ask for.
+    #[error("{what} {found}, more than the limit of {limit}; make it smaller")]
+    TooLarge {
+        /// What was counted, as the start of a sentence: "the query's bytes are".
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The stores of a collection disagree.
     #[error("the collection is inconsistent: {0}; run `askance doctor --repair`")]
     Inconsistent(String),

@@ -21,8 +21,11 @@ pub mod models;
 
 // A query to hits.
 mod collection;
+mod compact;
 mod doctor;
 pub mod fuse;
+mod guard;
+mod nearest;
 mod search;
 pub mod snippet;
 
@@ -32,3 +35,4 @@ pub mod eval;
 
 pub use collection::Engine;
 pub use error::EngineError;
+pub use index::lists::INDEX_FROM;

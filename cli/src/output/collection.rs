@@ -1,9 +1,10 @@
-//! What do indexing, removing, status and the check-up look like?
+//! What do indexing, removing, compacting, status and the check-up look like?
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use engine::report::{DoctorReport, IndexReport, RemoveReport, Status};
+use engine::report::{CompactReport, DoctorReport, IndexReport, IndexStatus, RemoveReport, Status};
+use engine::request::DEFAULT_TARGET_RECALL;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
@@ -129,6 +130,43 @@ impl Report for Removed {
     }
 }
 
+/// What compacting did.
+pub struct Compacted {
+    /// The engine's account.
+    pub report: CompactReport,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report for Compacted {
+    fn json(&self) -> Value {
+        json!({
+            "before": self.report.before,
+            "after": self.report.after,
+            "generation": self.report.generation,
+            "seconds": self.report.seconds,
+            "warnings": json::warnings(&self.warnings),
+        })
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let CompactReport {
+            before,
+            after,
+            generation,
+            ..
+        } = self.report;
+        if generation == 0 {
+            return Ok(());
+        }
+        let (before, after) = (HumanBytes(before), HumanBytes(after));
+        writeln!(
+            page,
+            "{before} before, {after} now, generation {generation}"
+        )
+    }
+}
+
 /// What a collection holds.
 pub struct Held {
     /// The engine's account.
@@ -159,6 +197,8 @@ impl Report for Held {
             "device": s.encoder.as_ref().map(|_| self.device),
             "precision": self.precision,
             "dense_search": s.dense_search,
+            "index": s.index,
+            "index_damage": s.index_damage,
             "bytes_on_disk": json::object(&s.bytes_on_disk),
             "failures": json::failures(&s.failures),
             "writer": s.writer,
@@ -202,6 +242,12 @@ impl Held {
         let (passages, text) = (HumanCount(s.passages), HumanBytes(s.text_bytes));
         row(page, "passages", &format!("{passages}, {text} of text"))?;
         row(page, "encoder", &self.encoder())?;
+        if let Some(index) = &s.index {
+            row(page, "index", &index_line(index))?;
+        }
+        if let Some(damage) = &s.index_damage {
+            row(page, "index", damage)?;
+        }
         row(page, "on disk", &self.disk())
     }
 
@@ -268,6 +314,29 @@ impl Held {
     }
 }
 
+/// "3,168 lists of 100,000 vectors, 1,200 newer ones compared exactly; finds 95.1% of the ten nearest with 150 lists".
+fn index_line(index: &IndexStatus) -> String {
+    let newer = match index.tail {
+        0 => String::new(),
+        tail => format!(", {} newer ones compared exactly", HumanCount(tail)),
+    };
+    let target = DEFAULT_TARGET_RECALL;
+    let measured = index.measured.iter().find(|point| point.recall >= target);
+    let measured = measured.or(index.measured.last()).map(|point| {
+        format!(
+            "; finds {:.1}% of the ten nearest in {} lists",
+            100.0 * point.recall,
+            point.nprobe
+        )
+    });
+    format!(
+        "{} lists of {} vectors{newer}{}",
+        HumanCount(index.lists),
+        HumanCount(index.vectors),
+        measured.unwrap_or_default()
+    )
+}
+
 /// The first characters of a hash: enough to tell two apart by eye.
 pub fn short(hash: &str) -> String {
     hash.chars().take(8).collect()
@@ -319,6 +388,7 @@ impl Report for CheckedUp {
         json!({
             "sound": self.is_sound(),
             "checks": self.report.checks,
+            "planned": self.report.planned,
             "repaired": self.report.repaired,
             "remaining": self.remaining,
         })
@@ -344,10 +414,15 @@ impl Report for CheckedUp {
         }
         match (self.is_sound(), self.repair) {
             (true, _) => Ok(()),
-            (false, false) => writeln!(
-                page,
-                "run `askance doctor --repair`; your own files are never touched"
-            ),
+            (false, false) => {
+                for planned in &self.report.planned {
+                    writeln!(page, "to repair {}", escape(planned))?;
+                }
+                writeln!(
+                    page,
+                    "run `askance doctor --repair`; your own files are never touched"
+                )
+            }
             (false, true) => self
                 .remaining
                 .iter()

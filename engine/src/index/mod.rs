@@ -4,6 +4,7 @@
 //! the stores and publishes, and this page puts them in order.
 
 pub(crate) mod failures;
+pub(crate) mod lists;
 mod plan;
 mod prepare;
 mod publish;
@@ -21,6 +22,7 @@ use rayon::prelude::*;
 use storage::Task;
 use storage::generation::Manifest;
 
+pub(crate) use publish::is_repair_unfinished;
 pub(crate) use session::{DocumentInput, PassageInput, Session, check_identity, identity_of};
 
 use crate::error::EngineError;
@@ -57,8 +59,12 @@ pub(crate) fn run(
     } else {
         report.interrupted = true;
     }
-    // What was read before the caller asked to stop is kept.
-    session.publish(report, if finished { task } else { task.unstoppable() })?;
+    if finished {
+        session.publish(report, task)?;
+    } else {
+        // What was read before the caller asked to stop is kept.
+        session.publish_underway(report, task.unstoppable())?;
+    }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(())
 }
@@ -76,7 +82,7 @@ pub(crate) fn remove(
         .map_err(EngineError::io("find", path))?;
     let mut below = Vec::new();
     session.each_path_below(&path, |found| below.push(found.to_owned()))?;
-    let was_root = session.remove_root(&plan::path_text(&path));
+    let was_root = session.remove_root(&plan::path_text(&path))?;
     if below.is_empty() && !was_root {
         report.unknown.push(path);
     }
@@ -147,7 +153,7 @@ fn write_all(
             task.report("files", done, total);
         }
         if published.elapsed() > PUBLISH_EVERY {
-            session.publish(report, task.unstoppable())?;
+            session.publish_underway(report, task.unstoppable())?;
             published = Instant::now();
         }
     }
@@ -210,10 +216,11 @@ fn remove_missing(
     plan: &Plan,
     report: &mut IndexReport,
 ) -> Result<(), EngineError> {
+    let mut removed: u64 = 0;
     for path in &plan.missing {
-        session.remove(path)?;
+        removed += u64::from(session.remove(path)?.is_some());
     }
-    report.removed = (plan.missing.len() as u64).saturating_sub(report.moved);
+    report.removed = removed.saturating_sub(report.moved);
     Ok(())
 }
 

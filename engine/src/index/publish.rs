@@ -7,6 +7,7 @@ use storage::generation::{GenerationBuilder, Manifest, MatrixEntry, WriterLock};
 use storage::matrix::{Matrix, MatrixSegment, merge};
 use storage::{PassageId, Task};
 
+use super::lists::Occasion;
 use super::session::{HEADING_SEPARATOR, Session, stamp_of};
 use super::vectors::{Vectors, text_hash};
 use crate::bm25::{Bm25Index, StoredPassage};
@@ -19,6 +20,18 @@ use crate::report::IndexReport;
 const MAX_SEGMENTS: usize = 8;
 /// ... or when less than this share of their rows is live.
 const MIN_LIVE_SHARE: f64 = 0.7;
+
+/// Key and value in [`Manifest::settings`] of a collection whose repair has not read everything yet.
+const REPAIR: &str = "repair";
+const UNFINISHED: &str = "unfinished";
+
+/// Whether documents are missing because a repair was interrupted.
+pub(crate) fn is_repair_unfinished(manifest: &Manifest) -> bool {
+    manifest
+        .settings
+        .get(REPAIR)
+        .is_some_and(|state| state == UNFINISHED)
+}
 
 impl<'l> Session<'l> {
     /// Gives every live passage a vector of `encoder`, or takes all vectors away.
@@ -76,39 +89,96 @@ impl<'l> Session<'l> {
         }
     }
 
-    /// Makes everything so far the current generation; does nothing if nothing changed.
+    /// Makes everything so far the current generation, its vectors indexed where that pays; does nothing if nothing
+    /// changed.
     pub(crate) fn publish(
         &mut self,
         report: &mut IndexReport,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
+        self.dirty = self.dirty || self.index_is_due()?;
+        self.publish_on(Occasion::Finished, report, task)
+    }
+
+    /// The same in the middle of a run: the index of the vectors waits for its end.
+    pub(crate) fn publish_underway(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.publish_on(Occasion::Underway, report, task)
+    }
+
+    fn publish_on(
+        &mut self,
+        occasion: Occasion,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
         if self.dirty {
             self.flush_vectors(report, task)?;
-            // From here on there is no way back: the stores are committed one after the other.
-            self.publish_now(task.unstoppable())?;
+            self.publish_now(occasion, report, task)?;
             self.dirty = false;
         }
         report.generation = self.base.as_ref().map_or(0, |base| base.id.0);
         Ok(())
     }
 
-    fn publish_now(&mut self, task: Task<'_>) -> Result<(), EngineError> {
+    /// Publishes what is there, changed or not.
+    pub(crate) fn publish_anyway(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.dirty = true;
+        self.publish(report, task)
+    }
+
+    /// Publishes that everything which was indexed has been read again.
+    pub(crate) fn end_repair(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.repairing = false;
+        self.publish_anyway(report, task)
+    }
+
+    /// Publishes a generation that holds nothing of what was removed.
+    pub(crate) fn compact(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.compacting = true;
+        self.publish_anyway(report, task)
+    }
+
+    /// There is no way back here: the stores are committed one after the other. Only the index can be stopped, since a
+    /// generation is complete without it.
+    fn publish_now(
+        &mut self,
+        occasion: Occasion,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
         Self::builder(&mut self.builder, self.lock)?;
         let builder = self.builder.take().expect("opened in the line above");
         let mut manifest = Manifest::empty(builder.id());
         manifest.bm25 = format!("generation {}", builder.id().0);
         self.bm25.commit(&manifest.bm25)?;
+        if self.compacting {
+            self.bm25.merge_all()?;
+        }
         for name in self.bm25.files()? {
             builder.link(
                 &self.lock.collection().bm25_dir().join(&name),
                 Path::new("bm25").join(&name),
             )?;
         }
-        self.finish_matrix(&builder, &mut manifest, task)?;
-        builder.write(
-            super::failures::FILE,
-            &super::failures::to_bytes(&self.store)?,
-        )?;
+        let segments = self.finish_matrix(&builder, &mut manifest, task.unstoppable())?;
+        self.finish_index(&builder, &mut manifest, segments, occasion, report, task)?;
+        super::failures::write(&builder, &self.store, &mut manifest)?;
         self.describe(&mut manifest)?;
         self.store.commit(builder.id())?;
         self.base = Some(builder.publish(manifest)?);
@@ -120,18 +190,22 @@ impl<'l> Session<'l> {
         (manifest.next_document, manifest.next_passage) = self.store.next_ids()?;
         manifest.roots.clone_from(&self.roots);
         self.tally.write(manifest);
+        if self.repairing {
+            let settings = &mut manifest.settings;
+            settings.insert(REPAIR.to_owned(), UNFINISHED.into());
+        }
         Ok(())
     }
 
-    /// Takes the published segments over, adds the new one, and merges them where that pays.
+    /// Takes the published segments over, adds the new one, and merges them where that pays. Returns them all.
     fn finish_matrix(
         &mut self,
         builder: &GenerationBuilder<'l>,
         manifest: &mut Manifest,
         task: Task<'_>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Vec<Arc<MatrixSegment>>, EngineError> {
         let Some(vectors) = &mut self.vectors else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         manifest.encoder = Some(vectors.stamp.clone());
         let mut segments: Vec<Arc<MatrixSegment>> = vectors
@@ -144,19 +218,21 @@ impl<'l> Session<'l> {
             segments.push(Arc::new(MatrixSegment::open(&fresh)?));
         }
         let rows: usize = segments.iter().map(|segment| segment.len()).sum();
-        let wasteful = (self.tally.passages as f64) < rows as f64 * MIN_LIVE_SHARE;
+        let wasteful = (self.tally.passages as f64) < rows as f64 * MIN_LIVE_SHARE
+            || (self.compacting && self.tally.passages < rows as u64);
         if segments.len() > MAX_SEGMENTS || (wasteful && !segments.is_empty()) {
             segments = merged(builder, &segments, task)?;
         }
         for segment in &segments {
             place(builder, manifest, segment)?;
         }
-        Ok(())
+        Ok(segments)
     }
 
     fn reopen_matrix(&mut self) -> Result<(), EngineError> {
         if let (Some(vectors), Some(base)) = (&mut self.vectors, &self.base) {
             vectors.base = base.matrix()?;
+            vectors.index = base.index_path();
         }
         Ok(())
     }

@@ -187,6 +187,15 @@ impl Matrix {
         segment.row_f32(row, out);
     }
 
+    /// One row as it lies in its file.
+    ///
+    /// # Panics
+    /// When `row` is not below [`Matrix::len`].
+    pub fn row(&self, row: usize) -> Rows<'_> {
+        let (segment, row) = self.locate(row);
+        segment.rows_in(row..row + 1)
+    }
+
     /// The vector of `id`, widened to f32.
     pub fn get(&self, id: PassageId) -> Option<Vec<f32>> {
         let row = self.row_of(id)?;
@@ -222,6 +231,14 @@ impl Matrix {
     /// [`StorageError::Corrupt`] for the first damaged file.
     pub fn verify(&self) -> Result<(), StorageError> {
         self.segments.iter().try_for_each(|s| s.verify())
+    }
+
+    /// [`Matrix::verify`], which reads each file at the first call alone.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] for the first damaged file.
+    pub fn verify_once(&self) -> Result<(), StorageError> {
+        self.segments.iter().try_for_each(|s| s.verify_once())
     }
 
     fn locate(&self, row: usize) -> (&MatrixSegment, usize) {
