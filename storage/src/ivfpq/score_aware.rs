@@ -37,11 +37,11 @@ pub(super) fn improve(book: &Codebook, x: &[f32], vector: &[f32], weight: f32, c
     let mut left = dot(&u, x) - coded;
     for _ in 0..SWEEPS {
         let mut moved = false;
-        for (s, chosen) in codes.iter_mut().enumerate() {
-            let without = left + along_code(s, *chosen);
+        for (s, code) in codes.iter_mut().enumerate() {
+            let without = left + along_code(s, *code);
             let best = cheapest(book, x, s, weight, |code| without - along_code(s, code));
-            moved |= best != *chosen;
-            *chosen = best;
+            moved |= best != *code;
+            *code = best;
             left = without - along_code(s, best);
         }
         if !moved {
@@ -172,14 +172,13 @@ impl System {
     fn add(&mut self, x: &[f32], u: &[f32], weight: f32, rest: f32) {
         let w = x.len();
         let weight = f64::from(weight);
-        for (i, (&xi, &ui)) in x.iter().zip(u).enumerate() {
-            let push = weight * f64::from(ui);
-            self.b[i] += f64::from(xi) + push * f64::from(rest);
+        for i in 0..w {
+            let ui = f64::from(u[i]);
+            self.b[i] += f64::from(x[i]) + weight * ui * f64::from(rest);
             self.a[i * w + i] += 1.0;
-            let row = &mut self.a[i * w..(i + 1) * w];
-            row.iter_mut()
-                .zip(u)
-                .for_each(|(a, &uj)| *a += push * f64::from(uj));
+            for (sum, &uj) in self.a[i * w..].iter_mut().zip(u) {
+                *sum += weight * ui * f64::from(uj);
+            }
         }
         self.members += 1;
     }
