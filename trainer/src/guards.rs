@@ -5,6 +5,7 @@
 //! nearly the same text; and beside a given positive, if it scores nearly as high (the positive-aware margin of Moreira
 //! et al. 2024).
 
+use std::cmp::Ordering;
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
@@ -61,8 +62,8 @@ impl Margin {
             Self::Relative(share) => positive - (1.0 - share) * positive.abs(),
             Self::Absolute(distance) => positive - distance,
         };
-        // A comparison with NaN is false, which lets it pass.
-        !(candidate >= bar)
+        // What does not compare (NaN) passes.
+        candidate.partial_cmp(&bar).is_none_or(Ordering::is_lt)
     }
 }
 
