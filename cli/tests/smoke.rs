@@ -579,6 +579,20 @@ fn an_index_is_measured_on_ones_own_vectors() {
     .json();
     assert_eq!(again["points"][0]["recall"], 1.0, "all lists and all rows");
     assert_eq!(again["build_s"], measured["build_s"], "used again");
+    let chosen = run(&[
+        "queries.npy",
+        "--json",
+        "--repeat",
+        "1",
+        "--work",
+        "kept",
+        "--targets",
+        "0.95,1",
+    ])
+    .expect(0)
+    .json();
+    let found = |at: usize| chosen["points"][at]["recall"].as_f64().expect("a recall");
+    assert!(found(0) > 0.85 && found(1) == 1.0, "{chosen}");
     run(&["other.npy"]).error("different encoders");
     run(&["files/plain.txt"]).error("numpy.save");
     let wrong = run(&["queries.npy", "--settings", "0:9"]).expect(2);

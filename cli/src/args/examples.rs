@@ -138,6 +138,7 @@ pub const BENCH_ANN: &str = "\
 Examples:
   askance bench ann --base corpus.npy --queries queries.npy
   askance bench ann --base corpus.npy --queries queries.npy --settings 100:64,300:128 --json
+  askance bench ann --base corpus.npy --queries queries.npy --k 1000 --targets 0.9,0.95
   askance bench ann --base corpus.npy --queries queries.npy --work /tmp/ann    keeps the index for the next run
 
 The index is built as a collection's is. `askance encode` makes .npy files of texts.";
