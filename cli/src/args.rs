@@ -11,10 +11,12 @@ mod evaluate;
 mod examples;
 mod model;
 mod search;
+mod serve;
 
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs};
 pub use search::{FusionArg, ModeArg, SearchArgs};
+pub use serve::ServeArgs;
 
 /// Search the files on this computer by word and by meaning, offline.
 #[derive(Debug, Parser)]
@@ -90,6 +92,9 @@ pub enum Command {
     /// Compare two run files query by query, with a significance test
     #[command(after_help = examples::COMPARE)]
     Compare(CompareArgs),
+    /// Search from a browser and from programs, over HTTP on this computer
+    #[command(after_help = examples::SERVE)]
+    Serve(ServeArgs),
     /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {

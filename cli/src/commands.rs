@@ -11,13 +11,14 @@ use crate::session::Session;
 
 mod compare;
 mod doctor;
-mod encoders;
+pub(crate) mod encoders;
 mod eval;
 mod index;
 mod model;
 mod notice;
 mod remove;
 mod search;
+mod serve;
 mod status;
 
 const WELCOME: &str = "\
@@ -45,6 +46,7 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Model(args)) => model::run(args, session),
         Some(Command::Eval(args)) => eval::run(args, session),
         Some(Command::Compare(args)) => compare::run(args, session),
+        Some(Command::Serve(args)) => serve::run(args, session),
         Some(Command::Completions { shell }) => completions(*shell, session),
         Some(Command::PdfWorker) => pdf_worker(),
     }

@@ -6,6 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "smoke/serve.rs"]
+mod serve;
+
 /// A home of askance's own and a folder of files, both gone with the test.
 struct Desk {
     dir: TempDir,

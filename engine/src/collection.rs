@@ -12,7 +12,7 @@ use crate::bm25::Bm25Index;
 use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
 use crate::index::{self, Session, check_identity, failures, identity_of};
-use crate::report::{IndexReport, RemoveReport, Status};
+use crate::report::{FileFailure, IndexReport, RemoveReport, Status};
 use crate::request::IndexRequest;
 
 /// One collection, open. Reading takes no lock; writing takes the collection's writer lock for as long as it lasts.
@@ -35,6 +35,8 @@ pub(crate) struct Open {
     pub(crate) matrix: Option<Matrix>,
     /// Passages that can be found.
     pub(crate) live: PassageSet,
+    /// Files that could not be read. Kept, since a newer generation may take this one's folder away.
+    failures: Vec<FileFailure>,
 }
 
 impl Snapshot {
@@ -48,6 +50,7 @@ impl Snapshot {
             Ok::<_, EngineError>(Open {
                 generation: generation.clone(),
                 matrix: generation.matrix()?,
+                failures: failures::read(generation)?,
                 index,
                 live,
             })
@@ -121,6 +124,11 @@ impl Engine {
             .as_ref()
             .and_then(|open| open.generation.manifest.encoder.as_ref())
             .map(identity_of)
+    }
+
+    /// The generation that answers; 0 is an empty collection.
+    pub fn generation(&self) -> u64 {
+        self.snapshot().id().map_or(0, |id| id.0)
     }
 
     /// Hands in the encoder for queries and new passages.
@@ -244,7 +252,7 @@ impl Engine {
         status.encoder = self.identity();
         status.dense_search = open.matrix.as_ref().map(|_| "exact".to_owned());
         status.bytes_on_disk = bytes_on_disk(&self.dir, open);
-        status.failures = failures::read(&open.generation)?;
+        status.failures.clone_from(&open.failures);
         Ok(status)
     }
 }

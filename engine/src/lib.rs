@@ -19,11 +19,14 @@ mod index;
 // Which encoders there are to choose from.
 pub mod models;
 
-// A query to hits.
+// A query to hits, and what lies around them.
+pub mod browse;
 mod collection;
 mod doctor;
 pub mod fuse;
+pub mod reading;
 mod search;
+mod similar;
 pub mod snippet;
 
 // Data sets and scores.

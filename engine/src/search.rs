@@ -16,6 +16,7 @@ use crate::encoder::{Encoder, Role};
 use crate::error::EngineError;
 use crate::fuse::weight::Evidence;
 use crate::fuse::{self, Candidate, Fused, Moments};
+use crate::reading::title_of;
 use crate::report::{Explanation, Hit, LegScore, SearchResponse, Snippet};
 use crate::request::{Fusion, Mode, SearchRequest};
 use crate::snippet;
@@ -106,17 +107,43 @@ impl Engine {
     }
 }
 
+/// What a search starts from beside its words: a passage to find more like.
+#[derive(Default)]
+pub(crate) struct Like {
+    /// The passage's row, in place of the query's vector.
+    pub(crate) vector: Option<Vec<f32>>,
+    /// Passages that are no answer.
+    pub(crate) without: Vec<PassageId>,
+}
+
 /// Ranks the passages of `open` for `request`; each leg's list is cut at [`fuse::DEPTH`].
 pub(crate) fn rank<'o>(
     open: &'o Open,
     encoder: Option<Arc<dyn Encoder>>,
     request: &SearchRequest,
 ) -> Result<Ranking<'o>, EngineError> {
+    rank_like(open, encoder, request, Like::default())
+}
+
+/// The same, starting from a passage.
+pub(crate) fn rank_like<'o>(
+    open: &'o Open,
+    encoder: Option<Arc<dyn Encoder>>,
+    request: &SearchRequest,
+    like: Like,
+) -> Result<Ranking<'o>, EngineError> {
     let mut warnings = Vec::new();
     let query = parse(request);
     let (mode, encoder) = resolve_mode(open, encoder, request.mode, &mut warnings)?;
     let started = Instant::now();
-    let allowed = allowed(open, &query, request)?;
+    let mut allowed = allowed(open, &query, request)?;
+    if !like.without.is_empty() {
+        let mut rest = allowed.unwrap_or_else(|| open.index.live().clone());
+        like.without.iter().for_each(|id| {
+            rest.remove(id.0);
+        });
+        allowed = Some(rest);
+    }
     let filtered = milliseconds(started);
     let kept: Option<PassageSet> = allowed
         .as_ref()
@@ -130,7 +157,7 @@ pub(crate) fn rank<'o>(
         },
         || {
             encoder
-                .map(|encoder| timed(|| dense_leg(open, encoder, &query, keep)))
+                .map(|encoder| timed(|| dense_leg(open, encoder, &query, like.vector, keep)))
                 .transpose()
         },
     );
@@ -157,7 +184,7 @@ pub(crate) fn rank<'o>(
     })
 }
 
-fn parse(request: &SearchRequest) -> ParsedQuery {
+pub(crate) fn parse(request: &SearchRequest) -> ParsedQuery {
     if request.literal {
         ParsedQuery::words(&request.query, request.fuzzy)
     } else {
@@ -178,6 +205,9 @@ fn resolve_mode(
         .encoder
         .as_ref()
         .filter(|_| open.matrix.is_some());
+    // A collection that stays open may be given another encoder by another process.
+    let encoder =
+        encoder.filter(|encoder| stamp.is_none_or(|stamp| stamp.hash == encoder.identity().hash));
     match (asked, stamp, encoder) {
         (Mode::Bm25, _, _) => Ok((Mode::Bm25, None)),
         (mode, Some(_), Some(encoder)) => Ok((mode, Some(encoder))),
@@ -233,6 +263,7 @@ fn dense_leg(
     open: &Open,
     encoder: Arc<dyn Encoder>,
     query: &ParsedQuery,
+    vector: Option<Vec<f32>>,
     keep: &PassageSet,
 ) -> Result<DenseLeg, EngineError> {
     let text = query.positive_text();
@@ -249,9 +280,14 @@ fn dense_leg(
             hits,
         });
     };
-    let vector = encoder
-        .encode(&[&text], Role::Query, Task::silent())?
-        .values;
+    let vector = match vector {
+        Some(vector) => vector,
+        None => {
+            encoder
+                .encode(&[&text], Role::Query, Task::silent())?
+                .values
+        }
+    };
     // A scan that needs no bitmap is faster; it needs none when every row is wanted.
     let keep = (keep.len() < matrix.len()).then_some(keep);
     let hits = flat::search(matrix, &vector, fuse::DEPTH, Metric::InnerProduct, keep)?;
@@ -344,7 +380,11 @@ fn choose_weight(bm25: &Bm25Leg<'_>, dense: &DenseLeg) -> f32 {
 
 impl Ranking<'_> {
     /// The first `limit` hits with snippets.
-    fn respond(mut self, open: &Open, limit: usize) -> Result<SearchResponse, EngineError> {
+    pub(crate) fn respond(
+        mut self,
+        open: &Open,
+        limit: usize,
+    ) -> Result<SearchResponse, EngineError> {
         let started = Instant::now();
         let shown: Vec<Fused> = self.order.iter().take(limit).copied().collect();
         let matcher = open.index.matcher(&self.query)?;
@@ -379,15 +419,10 @@ impl Ranking<'_> {
     ) -> Result<Hit, EngineError> {
         let stored = open.index.passage(fused.id)?;
         let snippet = self.snippet(matcher, &stored);
-        let name = stored.path.rsplit('/').next().unwrap_or_default();
         Ok(Hit {
             rank,
             score: fused.score,
-            title: if stored.title.is_empty() {
-                name.to_owned()
-            } else {
-                stored.title.clone()
-            },
+            title: title_of(&stored),
             heading: stored.heading,
             line: stored.start.line,
             end_line: stored.end.line,
