@@ -65,6 +65,8 @@ pub struct AnswerJson {
     pub encoder: Option<EncoderJson>,
     /// Device the query was encoded on.
     pub device: Option<String>,
+    /// Numbers the encoder ran in: "f32", "bf16" or "int8".
+    pub precision: Option<String>,
     /// How vectors were searched; null without a dense leg.
     pub dense_search: Option<String>,
     /// Milliseconds by stage.
@@ -84,6 +86,7 @@ impl AnswerJson {
             generation: response.generation,
             encoder: response.encoder.as_ref().map(EncoderJson::from),
             device: response.device.clone(),
+            precision: response.precision.map(str::to_owned),
             dense_search: response.dense_search.clone(),
             timings_ms: object(&response.timings_ms),
             warnings,
@@ -415,6 +418,8 @@ pub struct CollectionJson {
     pub encoder: Option<EncoderJson>,
     /// Device that encodes; null without an encoder.
     pub device: Option<String>,
+    /// Numbers the encoder runs in: "f32", "bf16" or "int8"; null if that was not measured on this computer yet.
+    pub precision: Option<String>,
     /// How vectors are searched.
     pub dense_search: Option<String>,
     /// Bytes on disk by store.
@@ -428,8 +433,13 @@ pub struct CollectionJson {
 }
 
 impl CollectionJson {
-    /// What `status` says, with the device that encodes and what a person should know.
-    pub fn new(status: &Status, device: &str, warnings: Vec<String>) -> Self {
+    /// What `status` says, with the device that encodes, the numbers it does that in, and what a person should know.
+    pub fn new(
+        status: &Status,
+        device: &str,
+        precision: Option<&str>,
+        warnings: Vec<String>,
+    ) -> Self {
         let failures = status.failures.iter().map(|failure| FailureJson {
             path: path_text(&failure.path),
             reason: failure.reason.clone(),
@@ -445,6 +455,7 @@ impl CollectionJson {
             extensions: object(&status.extensions),
             encoder: status.encoder.as_ref().map(EncoderJson::from),
             device: status.encoder.as_ref().map(|_| device.to_owned()),
+            precision: precision.map(str::to_owned),
             dense_search: status.dense_search.clone(),
             bytes_on_disk: object(&status.bytes_on_disk),
             failures: failures.collect(),

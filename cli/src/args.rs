@@ -14,7 +14,7 @@ mod search;
 mod serve;
 
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
-pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs};
+pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
 pub use serve::ServeArgs;
 

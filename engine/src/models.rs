@@ -1,8 +1,9 @@
 //! Which encoders are on this computer?
 //!
 //! One folder holds them, a subfolder each, named by the name people use: the files of the Hugging Face layout as they
-//! were added and `askance.json` with the identity. `.default` names the encoder of new collections. A subfolder is
-//! written under a temporary name, checked by loading it, and renamed; so a model is there as a whole or not at all.
+//! were added, `askance.json` with the identity and `precision.json` with what was measured on this CPU. `.default` names
+//! the encoder of new collections. A subfolder is written under a temporary name, checked by loading it, and renamed; so
+//! a model is there as a whole or not at all.
 
 use std::fs;
 use std::io;
@@ -10,8 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod files;
+mod precision;
 
-use crate::encoder::{Encoder, EncoderIdentity, LoadOptions, ModelError};
+use storage::Task;
+
+pub use precision::PrecisionChoice;
+
+use crate::encoder::{EncodeError, Encoder, EncoderIdentity, LoadOptions, ModelError, Precision};
 use files::{copy_model, folder_bytes, folder_names, write_synced};
 
 /// The identity of an added model, in its folder.
@@ -64,6 +70,21 @@ pub enum ModelStoreError {
     Name {
         /// As asked for.
         name: String,
+    },
+    /// The probe texts could not be encoded, or the caller asked to stop.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The model cannot run in the precision asked for.
+    #[error(
+        "{name} cannot run in {precision}: {reason}; `askance model use {name} --precision auto` takes the fastest that can"
+    )]
+    Precision {
+        /// The model.
+        name: String,
+        /// As asked for.
+        precision: Precision,
+        /// Why not.
+        reason: String,
     },
     /// Another model has this name.
     #[error(
@@ -135,7 +156,10 @@ impl ModelStore {
                 .into_owned(),
         };
         let target = self.dir.join(checked(&name)?);
-        let hash = load(&source, &name)?.identity().hash.clone();
+        let hash = load(&source, &name, Precision::F32)?
+            .identity()
+            .hash
+            .clone();
         if target.exists() {
             let there = self.get(&name)?;
             return if there.identity.hash == hash {
@@ -155,7 +179,9 @@ impl ModelStore {
                 .join(format!(".adding-{name}-{}", std::process::id())),
         );
         copy_model(source, &unfinished.0)?;
-        let identity = load(&unfinished.0, name)?.identity().clone();
+        let identity = load(&unfinished.0, name, Precision::F32)?
+            .identity()
+            .clone();
         let descriptor =
             serde_json::to_vec_pretty(&identity).expect("an identity holds text and numbers only");
         write_synced(&unfinished.0.join(DESCRIPTOR), &descriptor)?;
@@ -202,13 +228,27 @@ impl ModelStore {
             .find(|entry| entry.identity.hash == hash))
     }
 
-    /// Loads the encoder called `name`.
+    /// Loads the encoder called `name` in the precision chosen for it. On a CPU where that was not measured yet it is
+    /// measured first, which takes a second or so.
     ///
     /// # Errors
     /// There is none, or its files are not those that were added.
     pub fn open(&self, name: &str) -> Result<Arc<dyn Encoder>, ModelStoreError> {
+        let choice = self.measure(name, Task::silent())?;
+        self.open_in(name, choice.chosen.unwrap_or_default())
+    }
+
+    /// Loads the encoder called `name` in a precision of the caller's choice, within the bound or not: for comparing.
+    ///
+    /// # Errors
+    /// As [`ModelStore::open`]; a precision that this CPU has no instructions for.
+    pub fn open_in(
+        &self,
+        name: &str,
+        precision: Precision,
+    ) -> Result<Arc<dyn Encoder>, ModelStoreError> {
         let entry = self.get(name)?;
-        let encoder = load(&entry.path, name)?;
+        let encoder = load(&entry.path, name, precision)?;
         if encoder.identity().hash == entry.identity.hash {
             Ok(encoder)
         } else {
@@ -216,6 +256,36 @@ impl ModelStore {
                 name: name.to_owned(),
             })
         }
+    }
+
+    /// What was measured of the encoder called `name` on this CPU, and what it runs in; nothing is measured now.
+    ///
+    /// # Errors
+    /// There is no such encoder.
+    pub fn precision(&self, name: &str) -> Result<PrecisionChoice, ModelStoreError> {
+        Ok(precision::recorded(&self.get(name)?))
+    }
+
+    /// As [`ModelStore::precision`]; what was not measured on this CPU yet is measured and written down.
+    ///
+    /// # Errors
+    /// There is no such encoder, its files changed, the file cannot be written, or the caller's cancel flag.
+    pub fn measure(&self, name: &str, task: Task<'_>) -> Result<PrecisionChoice, ModelStoreError> {
+        precision::measured(&self.get(name)?, task)
+    }
+
+    /// Sets the precision that the encoder called `name` runs in from now on; `None` is the fastest within
+    /// [`crate::encoder::COSINE_BOUND`]. Vectors made before stay valid: all that can be chosen agree within that bound.
+    ///
+    /// # Errors
+    /// As [`ModelStore::measure`]; a precision outside the bound or without instructions on this CPU.
+    pub fn set_precision(
+        &self,
+        name: &str,
+        wish: Option<Precision>,
+        task: Task<'_>,
+    ) -> Result<PrecisionChoice, ModelStoreError> {
+        precision::pin(&self.get(name)?, wish, task)
     }
 
     /// Deletes the encoder called `name`. Collections keep the vectors it made.
@@ -302,9 +372,10 @@ impl ModelStore {
     }
 }
 
-fn load(dir: &Path, name: &str) -> Result<Arc<dyn Encoder>, ModelError> {
+fn load(dir: &Path, name: &str, precision: Precision) -> Result<Arc<dyn Encoder>, ModelError> {
     let options = LoadOptions {
         name: Some(name.to_owned()),
+        precision,
         ..LoadOptions::default()
     };
     crate::encoder::load(dir, &options)

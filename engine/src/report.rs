@@ -127,6 +127,8 @@ pub struct SearchResponse {
     pub encoder: Option<EncoderIdentity>,
     /// Device the query was encoded on.
     pub device: Option<String>,
+    /// Numbers the query was encoded in: "f32", "bf16", "int8"; absent where the encoder has none.
+    pub precision: Option<&'static str>,
     /// Generation that answered.
     pub generation: u64,
     /// Passages the filter lets through.

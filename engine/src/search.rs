@@ -402,7 +402,11 @@ impl Ranking<'_> {
                 .dense
                 .as_ref()
                 .map(|leg| leg.encoder.identity().clone()),
-            device: self.dense.as_ref().map(|_| "cpu".to_owned()),
+            device: self
+                .dense
+                .as_ref()
+                .map(|leg| leg.encoder.device().to_owned()),
+            precision: self.dense.as_ref().and_then(|leg| leg.encoder.precision()),
             generation: open.generation.id.0,
             eligible: self.eligible,
             timings_ms: self.timings,

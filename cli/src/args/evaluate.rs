@@ -24,6 +24,9 @@ pub struct EvalArgs {
     /// Encoder to score [default: the one set by `askance model use`]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
+    /// Numbers the encoder multiplies [default: as `askance model list` shows]
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub precision: super::PrecisionArg,
     /// How vectors are searched
     #[arg(long, value_name = "KIND", default_value = "exact")]
     pub index: EvalIndex,

@@ -72,6 +72,7 @@ pub const MODEL_USE: &str = "\
 Examples:
   askance model use all-MiniLM-L6-v2                  for new collections, and this one
   askance model use all-MiniLM-L6-v2 --no-reindex     for new collections only
+  askance model use all-MiniLM-L6-v2 --precision f32  exact to the last bit, slower
   askance model use none";
 
 /// Below `askance eval --help`.

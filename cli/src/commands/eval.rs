@@ -1,14 +1,17 @@
 //! What does `askance eval` do?
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use engine::dataset::trec;
+use engine::encoder::Encoder;
 use engine::eval::Metric;
 use engine::eval::runner::{EvalReport, EvalRequest, evaluate};
+use engine::models::ModelStore;
 use engine::request::Mode;
 
-use super::encoders::{self, Chosen};
+use super::encoders::Chosen;
 use crate::Exit;
 use crate::args::{EvalArgs, EvalIndex};
 use crate::output::evaluation::{Scored, SetScores};
@@ -36,10 +39,12 @@ pub fn run(args: &EvalArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let name = encoder
         .as_ref()
         .map(|encoder| encoder.identity().name.clone());
+    let precision = encoder.as_ref().and_then(|encoder| encoder.precision());
     let mut scored = Scored {
         sets: Vec::new(),
         mode,
         encoder: name,
+        precision,
         warnings: Vec::new(),
     };
     for folder in &args.beir {
@@ -67,14 +72,21 @@ fn encoder(args: &EvalArgs, mode: Mode, session: &Session) -> anyhow::Result<Cho
     let models = session.models();
     match (mode, &args.model) {
         (Mode::Bm25, _) => Ok(None),
-        (_, Some(name)) => Ok(Some(models.open(name)?)),
-        (_, None) => match encoders::default(&models)? {
-            Some(encoder) => Ok(Some(encoder)),
+        (_, Some(name)) => open(name, args, &models).map(Some),
+        (_, None) => match models.default_name()? {
+            Some(name) => open(&name, args, &models).map(Some),
             None => bail!(
                 "no encoder is chosen; give one with `--model NAME`, or score words alone with `--mode bm25`"
             ),
         },
     }
+}
+
+fn open(name: &str, args: &EvalArgs, models: &ModelStore) -> anyhow::Result<Arc<dyn Encoder>> {
+    Ok(match args.precision.named() {
+        Some(precision) => models.open_in(name, precision)?,
+        None => models.open(name)?,
+    })
 }
 
 fn one(

@@ -1,16 +1,18 @@
 //! What does `askance model` do?
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::bail;
 use engine::Engine;
-use engine::models::{ModelEntry, ModelStore};
+use engine::encoder::Encoder;
+use engine::models::{ModelEntry, ModelStore, ModelStoreError};
 use serde_json::json;
 
 use super::index;
 use crate::Exit;
 use crate::args::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs};
-use crate::output::models::{Added, Done, Models, Switched};
+use crate::output::models::{Added, Done, Model, Models, Switched};
 use crate::session::Session;
 
 #[cfg(feature = "hub")]
@@ -22,17 +24,25 @@ const NONE: &str = "none";
 /// Lists, adds, chooses or deletes encoders.
 pub fn run(args: &ModelArgs, session: &mut Session) -> anyhow::Result<Exit> {
     match &args.command {
-        ModelCommand::List => list(session),
-        ModelCommand::Add(args) => add(args, session),
-        ModelCommand::Use(args) => choose(args, session),
-        ModelCommand::Remove { name } => remove(name, session),
+        None | Some(ModelCommand::List) => list(session),
+        Some(ModelCommand::Add(args)) => add(args, session),
+        Some(ModelCommand::Use(args)) => choose(args, session),
+        Some(ModelCommand::Remove { name }) => remove(name, session),
     }
 }
 
 fn list(session: &mut Session) -> anyhow::Result<Exit> {
     let models = session.models();
+    let with_precision = |entry: ModelEntry| {
+        let precision = models.precision(&entry.identity.name)?;
+        Ok::<_, ModelStoreError>(Model { entry, precision })
+    };
     let listed = Models {
-        models: models.list()?,
+        models: models
+            .list()?
+            .into_iter()
+            .map(with_precision)
+            .collect::<Result<_, _>>()?,
         default: models.default_name()?,
     };
     let exit = if listed.models.is_empty() {
@@ -61,7 +71,11 @@ fn add(args: &ModelAddArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if is_first {
         models.set_default(Some(&entry.identity.name))?;
     }
-    session.screen.show(&Added(entry.clone()))?;
+    let precision = session.long(|task| models.measure(&entry.identity.name, task))?;
+    session.screen.show(&Added(Model {
+        entry: entry.clone(),
+        precision,
+    }))?;
     session.screen.flush()?;
     session
         .talk
@@ -116,7 +130,7 @@ fn choose(args: &ModelUseArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let encoder = if args.name == NONE {
         None
     } else {
-        Some(models.open(&args.name)?)
+        Some(open(args, &models, session)?)
     };
     let chosen = encoder.as_ref().map(|encoder| encoder.identity().clone());
     let name = chosen.as_ref().map(|identity| identity.name.clone());
@@ -131,6 +145,19 @@ fn choose(args: &ModelUseArgs, session: &mut Session) -> anyhow::Result<Exit> {
     session.warn(&index::warnings(&report));
     session.screen.show(&Switched { name, report })?;
     Ok(Exit::Done)
+}
+
+/// The encoder in the precision asked for, measured first where that was not done on this CPU.
+fn open(
+    args: &ModelUseArgs,
+    models: &ModelStore,
+    session: &Session,
+) -> anyhow::Result<Arc<dyn Encoder>> {
+    session.long(|task| match args.precision {
+        Some(wish) => models.set_precision(&args.name, wish.named(), task),
+        None => models.measure(&args.name, task),
+    })?;
+    Ok(models.open(&args.name)?)
 }
 
 fn said(name: Option<&str>, fits: bool, session: &mut Session) -> anyhow::Result<Exit> {

@@ -1,6 +1,7 @@
 //! What does `askance status` do?
 
 use engine::Engine;
+use engine::encoder::Precision;
 
 use crate::Exit;
 use crate::output::collection::Held;
@@ -16,13 +17,30 @@ pub fn run(session: &mut Session) -> anyhow::Result<Exit> {
             collection: session.places.collection.clone(),
         });
     }
+    let precision = status
+        .encoder
+        .as_ref()
+        .map(|identity| precision(&identity.hash, session))
+        .transpose()?
+        .flatten();
     session.warn(&warnings);
     let current = session.places.current.clone();
     session.screen.show(&Held {
         status,
         device: "cpu",
+        precision,
         warnings,
         current,
     })?;
     Ok(Exit::Done)
+}
+
+/// What the encoder with this identity runs in, if it is on this computer and was measured here.
+fn precision(hash: &str, session: &Session) -> anyhow::Result<Option<&'static str>> {
+    let models = session.models();
+    let Some(entry) = models.with_hash(hash)? else {
+        return Ok(None);
+    };
+    let choice = models.precision(&entry.identity.name)?;
+    Ok(choice.chosen.map(Precision::name))
 }

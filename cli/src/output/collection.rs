@@ -136,6 +136,8 @@ pub struct Held {
     pub status: Status,
     /// Device that encodes.
     pub device: &'static str,
+    /// Numbers it multiplies; none where it was not measured yet or has none.
+    pub precision: Option<&'static str>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
     /// Paths below it are shown without it.
@@ -147,6 +149,7 @@ impl Report for Held {
         json!(CollectionJson::new(
             &self.status,
             self.device,
+            self.precision,
             texts(&self.warnings)
         ))
     }
@@ -208,12 +211,15 @@ impl Held {
         };
         let search = self.status.dense_search.as_deref().unwrap_or("exact");
         format!(
-            "{} ({}, {} dimensions, {}) on {}, {search} search",
+            "{} ({}, {} dimensions, {}) on {}{}, {search} search",
             e.name,
             e.family,
             e.dimension,
             &short(&e.hash),
-            self.device
+            self.device,
+            self.precision
+                .map(|p| format!(" in {p}"))
+                .unwrap_or_default()
         )
     }
 

@@ -32,6 +32,8 @@ pub struct Scored {
     pub mode: Mode,
     /// Encoder of the dense leg.
     pub encoder: Option<String>,
+    /// Numbers it multiplied.
+    pub precision: Option<&'static str>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
 }
@@ -103,6 +105,7 @@ impl Scored {
         object.insert("set".into(), json!(set.set));
         object.insert("mode".into(), json!(self.mode));
         object.insert("encoder".into(), json!(self.encoder));
+        object.insert("precision".into(), json!(self.precision));
         object.extend(
             set.metrics
                 .iter()

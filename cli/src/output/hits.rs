@@ -64,7 +64,11 @@ impl Found {
                 .as_ref()
                 .map(|d| format!(" on {d}"))
                 .unwrap_or_default();
-            parts.push(format!("{}{device}", encoder.name));
+            let precision = response
+                .precision
+                .map(|p| format!(" in {p}"))
+                .unwrap_or_default();
+            parts.push(format!("{}{device}{precision}", encoder.name));
         }
         parts.extend(response.dense_search.clone());
         parts.push(format!("{} passages", HumanCount(response.eligible)));

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use engine::models::ModelEntry;
+use engine::encoder::{COSINE_BOUND, PrecisionReport};
+use engine::models::{ModelEntry, PrecisionChoice};
 use engine::report::IndexReport;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
@@ -11,10 +12,18 @@ use super::collection::short;
 use super::text::{duration, escape};
 use super::{Page, Report, json, style};
 
+/// An encoder and how it runs here.
+pub struct Model {
+    /// What it is.
+    pub entry: ModelEntry,
+    /// What it runs in.
+    pub precision: PrecisionChoice,
+}
+
 /// The encoders, and which is the default.
 pub struct Models {
     /// By name.
-    pub models: Vec<ModelEntry>,
+    pub models: Vec<Model>,
     /// Default of new collections.
     pub default: Option<String>,
 }
@@ -38,11 +47,11 @@ impl Report for Models {
         let width = self
             .models
             .iter()
-            .map(|m| m.identity.name.chars().count())
+            .map(|m| m.entry.identity.name.chars().count())
             .max()
             .unwrap_or(0);
         for model in &self.models {
-            let i = &model.identity;
+            let i = &model.entry.identity;
             let is_default = self.default.as_ref() == Some(&i.name);
             let mark = if is_default { "*" } else { " " };
             let title = if is_default {
@@ -57,16 +66,46 @@ impl Report for Models {
                 escape(&i.family),
                 i.dimension,
                 i.max_tokens,
-                HumanBytes(model.bytes).to_string(),
+                HumanBytes(model.entry.bytes).to_string(),
                 short(&i.hash)
             )?;
+            precisions(&model.precision, page)?;
         }
         Ok(())
     }
 }
 
+/// One line for each precision that was measured.
+fn precisions(choice: &PrecisionChoice, page: &mut Page<'_>) -> io::Result<()> {
+    let dim = style::DIM;
+    for report in &choice.measured {
+        let line = precision_line(choice, report);
+        writeln!(page, "    {dim}{line}{dim:#}")?;
+    }
+    Ok(())
+}
+
+/// "bf16  1,234 texts/s  cosine to f32 .99998, at least .99991  in use".
+fn precision_line(choice: &PrecisionChoice, report: &PrecisionReport) -> String {
+    let is_chosen = choice.chosen == Some(report.precision);
+    let is_pinned = choice.pinned == Some(report.precision);
+    let note = match (is_chosen, is_pinned, report.within_bound) {
+        (_, _, false) => format!("  not used: below {COSINE_BOUND}"),
+        (true, true, _) => "  in use, as asked for".to_owned(),
+        (true, false, _) => "  in use".to_owned(),
+        (false, _, _) => String::new(),
+    };
+    format!(
+        "{:<4} {:>7} texts/s  cosine to f32 {:.5}, at least {:.5}{note}",
+        report.precision.name(),
+        HumanCount(report.texts_per_second.round() as u64).to_string(),
+        report.mean_cosine,
+        report.least_cosine
+    )
+}
+
 /// An encoder that was just added.
-pub struct Added(pub ModelEntry);
+pub struct Added(pub Model);
 
 impl Report for Added {
     fn json(&self) -> Value {
@@ -74,15 +113,16 @@ impl Report for Added {
     }
 
     fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let i = &self.0.identity;
-        let size = HumanBytes(self.0.bytes);
+        let i = &self.0.entry.identity;
+        let size = HumanBytes(self.0.entry.bytes);
         writeln!(
             page,
             "added {} ({}, {} dimensions, {size})",
             escape(&i.name),
             escape(&i.family),
             i.dimension
-        )
+        )?;
+        precisions(&self.0.precision, page)
     }
 }
 
@@ -142,16 +182,18 @@ impl Report for Done {
     }
 }
 
-fn entry_json(model: &ModelEntry, default: Option<&str>) -> Value {
-    let i = &model.identity;
+fn entry_json(model: &Model, default: Option<&str>) -> Value {
+    let Model { entry, precision } = model;
+    let i = &entry.identity;
     json!({
         "name": i.name,
         "family": i.family,
         "dimension": i.dimension,
         "max_tokens": i.max_tokens,
-        "bytes": model.bytes,
+        "bytes": entry.bytes,
         "hash": i.hash,
-        "path": json::path(&model.path),
+        "path": json::path(&entry.path),
+        "precision": precision,
         "default": default == Some(i.name.as_str()),
     })
 }

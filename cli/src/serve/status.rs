@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use super::events::LiveJson;
-use super::state::App;
+use super::state::{App, Loaded};
 use crate::answer::CollectionJson;
 
 /// Device that encodes on this server.
@@ -43,10 +43,18 @@ pub async fn get(State(app): State<Arc<App>>) -> Result<Json<StatusJson>, ApiErr
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: app.started.elapsed().as_secs(),
             can_open: app.guard.is_local(),
-            collection: CollectionJson::new(&status, DEVICE, Vec::new()),
+            collection: CollectionJson::new(&status, DEVICE, precision(app), Vec::new()),
             failures_total,
             live: app.live(),
         })
     });
     status.await.map(Json)
+}
+
+/// Numbers the encoder runs in, once it is loaded.
+fn precision(app: &App) -> Option<&'static str> {
+    match app.encoder() {
+        Loaded::Ready(encoder) => encoder.precision(),
+        _ => None,
+    }
 }

@@ -98,6 +98,11 @@ impl Bert {
         })
     }
 
+    /// The numbers its layers multiply.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Width of the token vectors.
     pub(crate) fn hidden(&self) -> usize {
         self.config.hidden

@@ -84,6 +84,13 @@ impl Encoder for CpuEncoder {
     fn count_tokens(&self, text: &str) -> usize {
         self.tokenizer.count(text)
     }
+
+    fn precision(&self) -> Option<&'static str> {
+        match &self.body {
+            Body::Bert(bert, _) => Some(bert.precision().name()),
+            Body::Static(_) => None,
+        }
+    }
 }
 
 impl CpuEncoder {

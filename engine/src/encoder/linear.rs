@@ -37,6 +37,15 @@ impl Precision {
             .collect()
     }
 
+    /// "f32", "bf16" or "int8".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+
     /// Whether this CPU has the instructions.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn is_available(self) -> bool {
@@ -66,6 +75,12 @@ impl Precision {
         [wanted, Dot::F32]
             .into_iter()
             .find(|dot| dot.is_available())
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

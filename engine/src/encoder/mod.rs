@@ -33,7 +33,9 @@ use storage::Task;
 pub use error::ModelError;
 pub use linear::Precision;
 pub use load::{LoadOptions, load};
-pub use precision::{COSINE_BOUND, MeasureError, PrecisionReport, fastest, measure_precisions};
+pub use precision::{
+    COSINE_BOUND, MeasureError, PrecisionReport, cpu_features, fastest, measure_precisions,
+};
 
 /// Which side of the search a text is on; encoders with prompts treat the two differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +91,16 @@ pub trait Encoder: Send + Sync {
 
     /// Number of tokens `text` takes, special tokens left out, without cutting.
     fn count_tokens(&self, text: &str) -> usize;
+
+    /// What computes: "cpu", or the name of a GPU. Every answer names it.
+    fn device(&self) -> &str {
+        "cpu"
+    }
+
+    /// The numbers it multiplies: "f32", "bf16", "int8"; none if it multiplies nothing. Every answer names it.
+    fn precision(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Encoding failed.

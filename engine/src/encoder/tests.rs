@@ -13,8 +13,8 @@ use super::bert::Scratch;
 use super::cpu::{Body, CpuEncoder};
 use super::load::load_cpu;
 use super::{
-    EncodeError, Encoder, LoadOptions, ModelError, Precision, Role, fastest, load,
-    measure_precisions,
+    COSINE_BOUND, EncodeError, Encoder, LoadOptions, ModelError, Precision, PrecisionReport, Role,
+    fastest, load, measure_precisions,
 };
 
 /// What PyTorch computed for a folder.
@@ -604,4 +604,53 @@ fn measuring_lists_what_the_cpu_has_and_chooses_within_the_bound() {
     let impossible =
         measure_precisions(&golden("bert"), 0.999_999, Task::silent()).expect("complete model");
     assert_eq!(fastest(&impossible), Precision::F32);
+}
+
+/// A feed-forward unit that is always far out and that no output looks at: nothing in f32, ruin for a grid that has to
+/// reach it.
+#[test]
+fn int8_is_not_chosen_for_a_model_with_outliers() {
+    let dir = copy("bert");
+    rewrite(dir.path(), |name, bytes| {
+        if name.ends_with("intermediate.dense.bias") {
+            bytes[..4].copy_from_slice(&1e5f32.to_le_bytes());
+        } else if name.ends_with("layer.0.output.dense.weight")
+            || name.ends_with("layer.1.output.dense.weight")
+        {
+            let inputs = 48;
+            for row in bytes.chunks_exact_mut(4 * inputs) {
+                row[..4].copy_from_slice(&0.0f32.to_le_bytes());
+            }
+        }
+    });
+    let reports =
+        measure_precisions(dir.path(), COSINE_BOUND, Task::silent()).expect("complete model");
+    for report in &reports {
+        let is_int8 = report.precision == Precision::Int8;
+        assert_eq!(report.within_bound, !is_int8, "{report:?}");
+    }
+    assert_ne!(fastest(&reports), Precision::Int8);
+}
+
+#[test]
+fn a_less_exact_precision_has_to_be_worth_it() {
+    let report = |precision, texts_per_second, within_bound| PrecisionReport {
+        precision,
+        texts_per_second,
+        mean_cosine: 1.0,
+        least_cosine: 1.0,
+        within_bound,
+    };
+    let chosen = |bf16: f64, int8: f64, within| {
+        fastest(&[
+            report(Precision::F32, 100.0, true),
+            report(Precision::Bf16, bf16, true),
+            report(Precision::Int8, int8, within),
+        ])
+    };
+    assert_eq!(chosen(105.0, 109.0, true), Precision::F32);
+    assert_eq!(chosen(200.0, 210.0, true), Precision::Bf16);
+    assert_eq!(chosen(200.0, 300.0, true), Precision::Int8);
+    assert_eq!(chosen(200.0, 300.0, false), Precision::Bf16);
+    assert_eq!(fastest(&[]), Precision::F32);
 }

@@ -114,20 +114,18 @@ pub fn evaluate(request: &EvalRequest, task: Task<'_>) -> Result<EvalReport, Eng
     })
 }
 
-/// One collection for each set and encoder, named by what is in them.
+/// One collection for each set, encoder and precision, named by what is in them.
 fn scratch_collection(request: &EvalRequest) -> Result<PathBuf, EngineError> {
     let mut hash = blake3::Hasher::new();
     let corpus = request.beir.join("corpus.jsonl");
     let file = std::fs::File::open(&corpus).map_err(EngineError::io("read", &corpus))?;
     hash.update_reader(file)
         .map_err(EngineError::io("read", &corpus))?;
-    hash.update(
-        request
-            .encoder
-            .as_ref()
-            .map_or("", |encoder| encoder.identity().hash.as_str())
-            .as_bytes(),
-    );
+    if let Some(encoder) = &request.encoder {
+        hash.update(encoder.identity().hash.as_bytes());
+        // Precisions agree within a bound, but comparing them is what scores are for.
+        hash.update(encoder.precision().unwrap_or_default().as_bytes());
+    }
     let name = request
         .beir
         .file_name()

@@ -24,7 +24,7 @@ fn copy_files(source: &Path, target: &Path) -> Result<(), ModelStoreError> {
     fs::create_dir_all(target).map_err(ModelStoreError::io("create", target))?;
     for name in folder_names(source)? {
         let (from, to) = (source.join(&name), target.join(&name));
-        if from.is_file() && is_part_of_model(&from) {
+        if from.is_file() && is_part_of_model(&from) && name != super::precision::FILE {
             fs::copy(&from, &to).map_err(ModelStoreError::io("copy", &from))?;
             sync(&to)?;
         }

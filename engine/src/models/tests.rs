@@ -215,3 +215,136 @@ fn changed_files_are_noticed() {
     .expect("it is overwritten");
     assert!(matches!(store.open("tiny"), Err(ModelStoreError::Changed { name }) if name == "tiny"));
 }
+
+/// The transformer of the golden models, small enough to be measured in a test.
+fn transformer() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/encoder/bert")
+}
+
+#[test]
+fn precisions_are_measured_once_and_kept_beside_the_model() {
+    let (_dir, store) = desk();
+    let path = store
+        .add(&transformer(), Some("bert"))
+        .expect("it is added")
+        .path;
+    let before = store.precision("bert").expect("a look-up");
+    assert_eq!(
+        before,
+        PrecisionChoice::default(),
+        "nothing is measured yet"
+    );
+    let measured = store.measure("bert", Task::silent()).expect("it runs");
+    assert_eq!(
+        measured
+            .measured
+            .iter()
+            .map(|r| r.precision)
+            .collect::<Vec<_>>(),
+        Precision::available()
+    );
+    assert_eq!(
+        store.measure("bert", Task::silent()).expect("a look-up"),
+        measured
+    );
+    let encoder = store.open("bert").expect("it opens");
+    assert_eq!(encoder.precision(), measured.chosen.map(Precision::name));
+
+    // Another CPU's figures say nothing here.
+    let file = path.join(precision::FILE);
+    let text = fs::read_to_string(&file).expect("a text file");
+    let cpu = crate::encoder::cpu_features();
+    assert!(text.contains(&cpu));
+    fs::write(&file, text.replace(&cpu, "another CPU")).expect("it is written");
+    assert_eq!(
+        store.precision("bert").expect("a look-up"),
+        PrecisionChoice::default()
+    );
+    store.open("bert").expect("it is measured and opens");
+    assert!(store.precision("bert").expect("a look-up").chosen.is_some());
+
+    // The file can go, or be damaged, at any time.
+    fs::write(&file, "{").expect("it is written");
+    assert!(
+        store
+            .measure("bert", Task::silent())
+            .expect("again")
+            .chosen
+            .is_some()
+    );
+}
+
+#[test]
+fn a_precision_asked_for_is_used_until_auto_is() {
+    let (_dir, store) = desk();
+    store
+        .add(&transformer(), Some("bert"))
+        .expect("it is added");
+    let fastest = store
+        .measure("bert", Task::silent())
+        .expect("it runs")
+        .chosen;
+    let pinned = store
+        .set_precision("bert", Some(Precision::F32), Task::silent())
+        .expect("every CPU has it");
+    assert_eq!(
+        (pinned.chosen, pinned.pinned),
+        (Some(Precision::F32), Some(Precision::F32))
+    );
+    assert_eq!(
+        store.open("bert").expect("it opens").precision(),
+        Some("f32")
+    );
+    let back = store
+        .set_precision("bert", None, Task::silent())
+        .expect("as before");
+    assert_eq!((back.chosen, back.pinned), (fastest, None));
+}
+
+#[test]
+fn a_precision_that_does_not_fit_is_refused_with_the_reason() {
+    let (dir, store) = desk();
+    store
+        .add(&folder(dir.path(), "tiny", 4), None)
+        .expect("it is added");
+    let error = store
+        .set_precision("tiny", Some(Precision::Bf16), Task::silent())
+        .expect_err("it multiplies nothing")
+        .to_string();
+    assert!(
+        error.contains("static") && error.contains("--precision auto"),
+        "{error}"
+    );
+    assert_eq!(store.open("tiny").expect("it opens").precision(), None);
+    let bert = store
+        .add(&transformer(), Some("bert"))
+        .expect("it is added");
+    store.measure("bert", Task::silent()).expect("it runs");
+    let file = bert.path.join(precision::FILE);
+    let text = fs::read_to_string(&file).expect("a text file");
+    fs::write(
+        &file,
+        text.replace("\"within_bound\": true", "\"within_bound\": false"),
+    )
+    .expect("it is written");
+    let error = store
+        .set_precision("bert", Some(Precision::F32), Task::silent())
+        .expect_err("the file says that it is outside")
+        .to_string();
+    assert!(error.contains("0.999"), "{error}");
+}
+
+#[test]
+fn a_measurement_does_not_travel_with_the_model() {
+    let (dir, store) = desk();
+    let added = store
+        .add(&transformer(), Some("bert"))
+        .expect("it is added");
+    store.measure("bert", Task::silent()).expect("it runs");
+    let other = ModelStore::new(dir.path().join("other"));
+    let copy = other
+        .add(&added.path, Some("bert"))
+        .expect("a folder of the store is a model");
+    assert_eq!(copy.identity, added.identity);
+    assert!(!copy.path.join(precision::FILE).exists());
+}

@@ -55,6 +55,7 @@ fn held() -> Held {
     Held {
         status,
         device: "cpu",
+        precision: Some("bf16"),
         warnings: Vec::new(),
         current: PathBuf::from("/home/me"),
     }
@@ -66,7 +67,7 @@ fn status_names_counts_encoder_and_failures() {
     for part in [
         "folder      notes\n",
         "documents   1,200 (1,100 md, 100 without extension)\n",
-        "encoder     minilm (bert, 384 dimensions, 01234567) on cpu, exact search\n",
+        "encoder     minilm (bert, 384 dimensions, 01234567) on cpu in bf16, exact search\n",
         "on disk     2.00 MiB (documents 1.00 MiB, bm25 1.00 MiB)\n",
         "  x\\ny.pdf: not a PDF\n",
     ] {

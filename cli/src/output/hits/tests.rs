@@ -38,6 +38,7 @@ fn found(hits: Vec<Hit>, explain: bool) -> Found {
         dense_search: None,
         encoder: None,
         device: None,
+        precision: None,
         generation: 3,
         eligible: 5210,
         timings_ms: vec![("bm25", 9.0), ("snippets", 3.0)],

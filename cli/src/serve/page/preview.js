@@ -154,7 +154,7 @@ function why({ hit, context }) {
           h("td", { class: "grow" }, h("span", { class: value < 0 ? "meter minus" : "meter", style: { "--share": String(Math.abs(value) / longest) } })));
       }))),
     terms,
-    h("p", { class: "dim" }, [`mode ${answer.mode}`, answer.encoder?.name, answer.device && `on ${answer.device}`, answer.dense_search && `${answer.dense_search} search`, `generation ${answer.generation}`].filter(Boolean).join(" \u00b7 ")));
+    h("p", { class: "dim" }, [`mode ${answer.mode}`, answer.encoder?.name, answer.device && `on ${answer.device}`, answer.precision, answer.dense_search && `${answer.dense_search} search`, `generation ${answer.generation}`].filter(Boolean).join(" \u00b7 ")));
 }
 
 async function fillTerms(node, hit, q) {

@@ -111,7 +111,7 @@ function encoder(collection) {
   const words = { ready: "ready", loading: "loading\u2026", lacking: "missing" };
   return panel("Meaning", "", h("p", { class: "big name" }, visible(encoder.name), h("small", null, words[state.state] ?? "")),
     state.reason && h("p", { class: "bad" }, ...coded(visible(state.reason))),
-    h("dl", null, fact("Vectors", `${number(encoder.dimension)} numbers, ${encoder.family}`), fact("Reads", `${number(encoder.max_tokens)} tokens`), fact("Device", visible(collection.device ?? "")), fact("Search", visible(collection.dense_search ?? "none")), fact("Identity", h("code", null, encoder.hash.slice(0, 8)))));
+    h("dl", null, fact("Vectors", `${number(encoder.dimension)} numbers, ${encoder.family}`), fact("Reads", `${number(encoder.max_tokens)} tokens`), fact("Device", visible([collection.device, collection.precision].filter(Boolean).join(", "))), fact("Search", visible(collection.dense_search ?? "none")), fact("Identity", h("code", null, encoder.hash.slice(0, 8)))));
 }
 
 function disk(collection) {

@@ -4,8 +4,6 @@
 //! the caller is compiled for: `level` compiles each of them once per set. Sums run in [`LANES`] parallel lanes, so
 //! that their order does not depend on the set.
 
-pub(crate) use super::scalar::Grid;
-
 /// Parallel sums: the widest register in f32.
 const LANES: usize = 16;
 
@@ -157,20 +155,6 @@ pub(crate) fn softmax<A: Arithmetic>(row: &mut [f32], scale: f32) {
     }
     let factor = 1.0 / reduce(row, 0.0, |s, x| s + x, |a, b| a + b);
     row.iter_mut().for_each(|x| *x *= factor);
-}
-
-/// See [`super::scalar::quantize`].
-#[inline(always)]
-pub(crate) fn quantize<A: Arithmetic>(row: &[f32], out: &mut [u8]) -> Grid {
-    let low = reduce(row, f32::INFINITY, smaller, smaller);
-    let high = reduce(row, f32::NEG_INFINITY, larger, larger);
-    let step = (high - low) / 255.0;
-    let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
-    for (o, x) in out.iter_mut().zip(row) {
-        // Adding 2^23 leaves the nearest integer in the low bits of the sum.
-        *o = A::fma(*x - low, inverse, 8_388_608.0).to_bits() as u8;
-    }
-    Grid { low, step }
 }
 
 /// Writes `row` as bf16, rounded to nearest even; the numbers are finite.

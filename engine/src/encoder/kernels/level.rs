@@ -1,7 +1,7 @@
 //! Which instruction set runs the loops of `lanes` on this CPU?
 #![allow(unsafe_code)]
 
-use super::lanes::{self, Grid};
+use super::lanes;
 
 /// Instruction sets, narrowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,6 @@ by_level! {
     fn add_norm(hidden: &mut [f32], update: &[f32], gain: &[f32], bias: &[f32], eps: f32);
     /// [`super::scalar::softmax`].
     fn softmax(row: &mut [f32], scale: f32);
-    /// [`super::scalar::quantize`].
-    fn quantize(row: &[f32], out: &mut [u8]) -> Grid;
     /// Rounds to bf16, nearest even.
     fn to_bf16(row: &[f32], out: &mut [u16]);
 }

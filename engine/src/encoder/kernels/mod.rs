@@ -6,6 +6,7 @@
 
 mod lanes;
 pub(crate) mod level;
+pub(crate) mod lines;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "a specification is run by tests alone")
@@ -16,6 +17,8 @@ pub(crate) mod scalar;
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod packed;
+#[cfg(target_arch = "x86_64")]
+mod quantize;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 

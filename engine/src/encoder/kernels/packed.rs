@@ -2,13 +2,21 @@
 //!
 //! y = x Wᵀ + b. W is rearranged once, when the model is opened, into the panels that `tile` reads from end to end.
 //! A panel stays in the cache while all tokens pass it; bias, scales and the activation are applied to the sums
-//! before they are stored. With u8 inputs x = low + step · u and i8 weights w = scale · q,
-//! y = step · scale · Σ u q + low · scale · Σ q + b, where the second sum is known at load.
+//! before they are stored.
+//!
+//! Int8 spends its 8 bits where they count. Inputs are divided, and their weights multiplied, by a factor each that
+//! evens out large inputs against large weights (as in SmoothQuant, Xiao et al. 2023, but from the weights alone, so
+//! that no texts are needed); then each 128 inputs of a token get a grid of their own, x = low + step · u with u8, and
+//! the weights of each output one scale, w = scale · q with i8. So y = scale · Σ over groups (step · Σ u q + low · Σ q)
+//! + b, where Σ q is known at load.
 #![allow(unsafe_code)]
 
-use super::lanes::{self, Fused, Grid};
+use super::lanes::{self, Fused};
 use super::level::{self, Level};
-use super::tile::{MR, NR, tile_bf16, tile_f32, tile_int8};
+use super::lines::Lines;
+use super::quantize::quantize;
+use super::scalar::Grid;
+use super::tile::{GROUP, Grids, MR, NR, Rows, tile_bf16, tile_f32, tile_int8};
 use crate::encoder::config::Activation;
 
 /// The numbers a layer multiplies.
@@ -47,23 +55,31 @@ impl Dot {
 pub(crate) struct Packed {
     dot: Dot,
     /// Panels of `steps` × NR words one after another; outputs and inputs past the end are zero.
-    panels: Vec<u32>,
+    panels: Lines,
     /// Words of a token.
     steps: usize,
     outputs: usize,
     /// b, then zeros up to a whole panel.
     bias: Vec<f32>,
-    /// Scale of each output's weights (int8; otherwise unused).
+    /// What int8 needs besides.
+    grid: Option<WeightGrid>,
+}
+
+/// How i8 weights stand for numbers.
+struct WeightGrid {
+    /// Scale of each output's weights, then zeros up to a whole panel.
     scale: Vec<f32>,
-    /// `scale` · Σ q of each output (int8; otherwise unused).
-    sum: Vec<f32>,
+    /// Σ q of each output: (panels, groups, NR).
+    totals: Vec<f32>,
+    /// What each input is multiplied by before it is rounded.
+    factors: Vec<f32>,
 }
 
 /// Tokens in the numbers a layer multiplies, kept between calls.
 #[derive(Default)]
 pub(crate) struct Words {
     words: Vec<u32>,
-    /// Of each token (int8 only).
+    /// Of each group of each token (int8 only).
     grids: Vec<Grid>,
 }
 
@@ -76,19 +92,19 @@ impl Packed {
         let padded = bias.len().next_multiple_of(NR);
         let mut packed = Self {
             dot,
-            panels: vec![0; padded * steps],
+            panels: Lines::zeroed(padded * steps),
             steps,
             outputs: bias.len(),
             bias: vec![0.0; padded],
-            scale: vec![0.0; padded],
-            sum: vec![0.0; padded],
+            grid: (dot == Dot::Int8).then(|| WeightGrid::new(weight, inputs, padded, steps)),
         };
         packed.bias[..bias.len()].copy_from_slice(bias);
         let mut words = Vec::with_capacity(steps);
         for (output, row) in weight.chunks_exact(inputs).enumerate() {
             words.clear();
             packed.row_words(output, row, &mut words);
-            let panel = &mut packed.panels[output / NR * steps * NR..][..steps * NR];
+            let panels = packed.panels.words(padded * steps);
+            let panel = &mut panels[output / NR * steps * NR..][..steps * NR];
             for (step, word) in words.iter().enumerate() {
                 panel[step * NR + output % NR] = *word;
             }
@@ -96,35 +112,34 @@ impl Packed {
         packed
     }
 
-    /// The weights of one output as words; notes their scale and sum.
+    /// The weights of one output as words; int8 notes their scale and sums.
     fn row_words(&mut self, output: usize, row: &[f32], words: &mut Vec<u32>) {
-        match self.dot {
-            Dot::F32 => words.extend(row.iter().map(|w| w.to_bits())),
-            Dot::Bf16 => {
+        match &mut self.grid {
+            Some(grid) => grid.row_words(output, row, words),
+            None if self.dot == Dot::Bf16 => {
                 let half = |w: &f32| u32::from(half::bf16::from_f32(*w).to_bits());
                 words.extend(
                     row.chunks(2)
                         .map(|w| half(&w[0]) | w.get(1).map_or(0, half) << 16),
                 );
             }
-            Dot::Int8 => {
-                let largest = row.iter().fold(0.0f32, |m, w| m.max(w.abs()));
-                let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-                // Adding 1.5 · 2^23 leaves the nearest integer in the low byte; `round` is a call on x86-64.
-                let byte = |w: &f32| (w * (1.0 / scale) + 12_582_912.0).to_bits() as u8;
-                let mut sum = 0;
-                words.extend(row.chunks(4).map(|w| {
-                    let mut bytes = [0; 4];
-                    bytes.iter_mut().zip(w).for_each(|(b, w)| *b = byte(w));
-                    sum += bytes
-                        .iter()
-                        .map(|b| i32::from(b.cast_signed()))
-                        .sum::<i32>();
-                    u32::from_le_bytes(bytes)
-                }));
-                self.scale[output] = scale;
-                self.sum[output] = scale * sum as f32;
-            }
+            None => words.extend(row.iter().map(|w| w.to_bits())),
+        }
+    }
+
+    fn panel(&self, panel: usize) -> &[u32] {
+        let words = self.steps * NR;
+        &self.panels.all()[panel * words..(panel + 1) * words]
+    }
+
+    /// What an int8 tile needs of `panel` and of tokens with the grids `tokens`.
+    fn grids<'a>(&'a self, panel: usize, tokens: &'a [Grid]) -> Grids<'a> {
+        let grid = self.grid.as_ref().expect("`new` makes one for int8");
+        let each = self.steps.div_ceil(GROUP) * NR;
+        Grids {
+            tokens,
+            totals: &grid.totals[panel * each..(panel + 1) * each],
+            scale: part(&grid.scale, panel),
         }
     }
 
@@ -150,7 +165,8 @@ impl Packed {
                 unsafe { linear_bf16(self, &buffer.words, &[], activation, y) }
             }
             Dot::Int8 => {
-                buffer.fill_int8(x, inputs);
+                let grid = self.grid.as_ref().expect("`new` makes one for int8");
+                buffer.fill_int8(x, inputs, &grid.factors);
                 // SAFETY: as above.
                 unsafe { linear_int8(self, &buffer.words, &buffer.grids, activation, y) }
             }
@@ -171,19 +187,74 @@ impl Words {
         }
     }
 
-    fn fill_int8(&mut self, x: &[f32], inputs: usize) {
+    fn fill_int8(&mut self, x: &[f32], inputs: usize, factors: &[f32]) {
         let stride = inputs.div_ceil(4);
         self.words.resize(x.len() / inputs * stride, 0);
-        self.grids.clear();
-        for (row, words) in x
+        let groups = stride.div_ceil(GROUP);
+        self.grids
+            .resize(x.len() / inputs * groups, Grid::default());
+        for ((row, words), grids) in x
             .chunks_exact(inputs)
             .zip(self.words.chunks_exact_mut(stride))
+            .zip(self.grids.chunks_exact_mut(groups))
         {
             words[stride - 1] = 0;
-            let grid = level::quantize(Level::Avx512, row, bytemuck::cast_slice_mut(words));
-            self.grids.push(grid);
+            let bytes = bytemuck::cast_slice_mut(words);
+            // SAFETY: only a layer packed for int8 calls this, so the CPU has AVX-512.
+            unsafe { quantize(row, factors, bytes, grids) };
         }
     }
+}
+
+impl WeightGrid {
+    fn new(weight: &[f32], inputs: usize, padded: usize, steps: usize) -> Self {
+        Self {
+            scale: vec![0.0; padded],
+            totals: vec![0.0; padded * steps.div_ceil(GROUP)],
+            factors: factors(weight, inputs),
+        }
+    }
+
+    /// The weights of one output, divided by the factors of their inputs, as words; notes their scale and sums.
+    fn row_words(&mut self, output: usize, row: &[f32], words: &mut Vec<u32>) {
+        let groups = self.totals.len() / self.scale.len();
+        let row: Vec<f32> = row.iter().zip(&self.factors).map(|(w, f)| w / f).collect();
+        let largest = row.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+        let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+        self.scale[output] = scale;
+        // Adding 1.5 · 2^23 leaves the nearest integer in the low byte; `round` is a call on x86-64.
+        let byte = |w: &f32| (w * (1.0 / scale) + 12_582_912.0).to_bits() as u8;
+        for (group, weights) in row.chunks(4 * GROUP).enumerate() {
+            let mut total = 0;
+            words.extend(weights.chunks(4).map(|w| {
+                let mut bytes = [0; 4];
+                bytes.iter_mut().zip(w).for_each(|(b, w)| *b = byte(w));
+                total += bytes
+                    .iter()
+                    .map(|b| i32::from(b.cast_signed()))
+                    .sum::<i32>();
+                u32::from_le_bytes(bytes)
+            }));
+            let place = (output / NR * groups + group) * NR + output % NR;
+            self.totals[place] = total as f32;
+        }
+    }
+}
+
+/// The square root of the deviation of each input's weights: half way between evening out the weights of all inputs
+/// and leaving them as they are. 1 for inputs that no output looks at.
+fn factors(weight: &[f32], inputs: usize) -> Vec<f32> {
+    let mut squares = vec![0.0; inputs];
+    for row in weight.chunks_exact(inputs) {
+        squares.iter_mut().zip(row).for_each(|(s, w)| *s += w * w);
+    }
+    let outputs = (weight.len() / inputs) as f32;
+    let factor = |s: &f32| (s / outputs).sqrt().sqrt();
+    squares
+        .iter()
+        .map(factor)
+        .map(|f| if f > 1e-6 { f } else { 1.0 })
+        .collect()
 }
 
 /// Runs `$tile` for a number of tokens known at run time.
@@ -200,9 +271,14 @@ macro_rules! tile_of {
 }
 pub(crate) use tile_of;
 
-/// Stamps out the driver of a layer for one kind of number; `$finish` turns sums into outputs.
+/// Tokens of a tile, so that all tiles are about equally full: 20 tokens are 10 and 10, not 14 and 6.
+pub(crate) fn even_share(tokens: usize) -> usize {
+    tokens.div_ceil(tokens.div_ceil(MR).max(1)).max(1)
+}
+
+/// Stamps out the driver of a layer for one kind of number; `$sums` runs a tile.
 macro_rules! linear {
-    ($name:ident, $features:literal, $tile:ident, $sum:ty, $finish:expr) => {
+    ($name:ident, $features:literal, $sums:ident) => {
         #[target_feature(enable = $features)]
         fn $name(
             layer: &Packed,
@@ -214,19 +290,25 @@ macro_rules! linear {
             let (n, steps) = (layer.outputs, layer.steps);
             let tokens = y.len() / n;
             let rows_at_once = even_share(tokens);
-            let mut sums = [[<$sum>::default(); NR]; MR];
-            for (panel, first) in layer.panels.chunks_exact(steps * NR).zip((0..).step_by(NR)) {
+            let mut aside = [0.0; MR * NR];
+            for panel in 0..layer.bias.len() / NR {
+                let first = panel * NR;
+                let is_whole = first + NR <= n;
                 for start in (0..tokens).step_by(rows_at_once) {
                     let rows = rows_at_once.min(tokens - start);
-                    tile_of!(
-                        rows,
-                        $tile(&words[start * steps..], steps, panel, &mut sums)
-                    );
-                    for (row, sums) in (start..).zip(&sums[..rows]) {
-                        let mut out = [0.0; NR];
-                        $finish(layer, first, grids.get(row), sums, &mut out);
-                        activate(activation, &mut out);
-                        store(&out, &mut y[row * n + first..(row + 1) * n]);
+                    let words = &words[start * steps..];
+                    if is_whole && activation.is_none() {
+                        let (to, stride) = (&mut y[start * n + first..], n);
+                        $sums!(layer, panel, rows, words, grids, start, Rows { to, stride });
+                        continue;
+                    }
+                    let (to, stride) = (&mut aside[..], NR);
+                    $sums!(layer, panel, rows, words, grids, start, Rows { to, stride });
+                    activate(activation, &mut aside[..rows * NR]);
+                    let columns = NR.min(n - first);
+                    for (row, sums) in (start..).zip(aside[..rows * NR].chunks_exact(NR)) {
+                        let at = row * n + first;
+                        y[at..at + columns].copy_from_slice(&sums[..columns]);
                     }
                 }
             }
@@ -234,69 +316,57 @@ macro_rules! linear {
     };
 }
 
+macro_rules! sums_f32 {
+    ($layer:ident, $panel:ident, $rows:ident, $words:ident, $grids:ident, $start:ident, $out:expr) => {{
+        let (panel, bias) = ($layer.panel($panel), part(&$layer.bias, $panel));
+        debug_assert!($grids.is_empty(), "only int8 has grids");
+        tile_of!($rows, tile_f32($words, $layer.steps, panel, bias, $out));
+    }};
+}
+
+macro_rules! sums_bf16 {
+    ($layer:ident, $panel:ident, $rows:ident, $words:ident, $grids:ident, $start:ident, $out:expr) => {{
+        let (panel, bias) = ($layer.panel($panel), part(&$layer.bias, $panel));
+        debug_assert!($grids.is_empty(), "only int8 has grids");
+        tile_of!($rows, tile_bf16($words, $layer.steps, panel, bias, $out));
+    }};
+}
+
+macro_rules! sums_int8 {
+    ($layer:ident, $panel:ident, $rows:ident, $words:ident, $grids:ident, $start:ident, $out:expr) => {{
+        let (panel, bias) = ($layer.panel($panel), part(&$layer.bias, $panel));
+        let grids = $layer.grids($panel, &$grids[$start * $layer.steps.div_ceil(GROUP)..]);
+        tile_of!(
+            $rows,
+            tile_int8($words, $layer.steps, panel, grids, bias, $out)
+        );
+    }};
+}
+
 linear!(
     linear_f32,
     "avx512f,avx512bw,avx512dq,avx512vl,fma",
-    tile_f32,
-    f32,
-    add_bias
+    sums_f32
 );
 linear!(
     linear_bf16,
     "avx512f,avx512bw,avx512dq,avx512vl,fma,avx512bf16",
-    tile_bf16,
-    f32,
-    add_bias
+    sums_bf16
 );
 linear!(
     linear_int8,
     "avx512f,avx512bw,avx512dq,avx512vl,fma,avx512vnni",
-    tile_int8,
-    i32,
-    rescale
+    sums_int8
 );
 
-/// Writes `out` to the start of `to`, as far as there is room.
+/// The numbers of one panel's outputs.
 #[inline(always)]
-fn store(out: &[f32; NR], to: &mut [f32]) {
-    match to.first_chunk_mut::<NR>() {
-        Some(whole) => *whole = *out,
-        None => to.copy_from_slice(&out[..to.len()]),
-    }
-}
-
-/// Tokens of a tile, so that all tiles are about equally full: 20 tokens are 10 and 10, not 14 and 6.
-pub(crate) fn even_share(tokens: usize) -> usize {
-    tokens.div_ceil(tokens.div_ceil(MR).max(1)).max(1)
+fn part(all: &[f32], panel: usize) -> &[f32; NR] {
+    &all.as_chunks::<NR>().0[panel]
 }
 
 #[inline(always)]
-fn add_bias(layer: &Packed, first: usize, _: Option<&Grid>, sums: &[f32; NR], out: &mut [f32; NR]) {
-    let bias = &layer.bias[first..first + NR];
-    for ((o, s), b) in out.iter_mut().zip(sums).zip(bias) {
-        *o = s + b;
-    }
-}
-
-#[inline(always)]
-fn rescale(
-    layer: &Packed,
-    first: usize,
-    grid: Option<&Grid>,
-    sums: &[i32; NR],
-    out: &mut [f32; NR],
-) {
-    let Grid { low, step } = grid.copied().unwrap_or_default();
-    let part = |all: &Vec<f32>| <[f32; NR]>::try_from(&all[first..first + NR]).unwrap_or([0.0; NR]);
-    let (bias, scale, sum) = (part(&layer.bias), part(&layer.scale), part(&layer.sum));
-    for i in 0..NR {
-        let product = sums[i] as f32 * scale[i];
-        out[i] = product.mul_add(step, low.mul_add(sum[i], bias[i]));
-    }
-}
-
-#[inline(always)]
-fn activate(activation: Option<Activation>, out: &mut [f32; NR]) {
+fn activate(activation: Option<Activation>, out: &mut [f32]) {
     match activation {
         None => {}
         Some(Activation::Gelu) => lanes::gelu::<Fused>(out),

@@ -138,32 +138,6 @@ fn layer_norm_is_the_same_at_every_level() {
 }
 
 #[test]
-fn quantising_is_off_by_half_a_step_at_most() {
-    for level in Level::available() {
-        for n in LENGTHS {
-            let row = numbers(n, 3.0, n as u32);
-            let (mut found, mut wanted) = (vec![0; n], vec![0; n]);
-            let grid = level::quantize(level, &row, &mut found);
-            assert_eq!(
-                grid,
-                scalar::quantize(&row, &mut wanted),
-                "{level:?} n = {n}"
-            );
-            for (byte, x) in found.iter().zip(&row) {
-                let back = grid.low + grid.step * f32::from(*byte);
-                assert!(
-                    (back - x).abs() <= grid.step * 0.501,
-                    "{level:?} {x} became {back}"
-                );
-            }
-        }
-        let mut same = [9; 5];
-        level::quantize(level, &[2.5; 5], &mut same);
-        assert_eq!(same, [0; 5], "{level:?}: a constant row");
-    }
-}
-
-#[test]
 fn bf16_rounds_to_nearest_even() {
     let row = numbers(1000, 1e3, 5);
     let wanted: Vec<u16> = row
@@ -181,10 +155,13 @@ fn bf16_rounds_to_nearest_even() {
 
 #[cfg(target_arch = "x86_64")]
 mod products {
+    #![allow(unsafe_code)]
+
     use super::super::attention::{Buffers, attention};
     use super::super::packed::{Dot, Packed, Words};
-    use super::super::scalar;
-    use super::{near, numbers};
+    use super::super::quantize::{GROUP_INPUTS, quantize};
+    use super::super::scalar::{self, Grid};
+    use super::{LENGTHS, near, numbers};
     use crate::encoder::config::Activation;
 
     fn available() -> impl Iterator<Item = Dot> {
@@ -238,43 +215,112 @@ mod products {
     }
 
     #[test]
+    fn quantising_equals_its_definition() {
+        if !Dot::Int8.is_available() {
+            return;
+        }
+        for n in LENGTHS {
+            let (row, factors) = (numbers(n, 3.0, n as u32), numbers(n, 1.0, 7));
+            let scaled: Vec<f32> = row.iter().zip(&factors).map(|(x, f)| x * f).collect();
+            let (mut found, mut wanted) = (vec![0; n], vec![0; n]);
+            let mut grids = vec![Grid::default(); n.div_ceil(GROUP_INPUTS)];
+            // SAFETY: int8 is available, so AVX-512 is.
+            unsafe { quantize(&row, &factors, &mut found, &mut grids) };
+            let groups = scaled
+                .chunks(GROUP_INPUTS)
+                .zip(wanted.chunks_mut(GROUP_INPUTS));
+            for ((group, wanted), grid) in groups.zip(&grids) {
+                assert_eq!(*grid, scalar::quantize(group, wanted), "n = {n}");
+            }
+            for (f, w) in found.iter().zip(&wanted) {
+                assert!(f.abs_diff(*w) <= 1, "n = {n}: {f}, expected {w}");
+            }
+            for (i, (byte, x)) in found.iter().zip(&scaled).enumerate() {
+                let grid = grids[i / GROUP_INPUTS];
+                let back = grid.low + grid.step * f32::from(*byte);
+                let most = grid.step * 0.501 + 1e-6;
+                assert!((back - x).abs() <= most, "n = {n}: {x} became {back}");
+            }
+        }
+        let (mut same, mut grids) = ([9; 5], [Grid::default()]);
+        // SAFETY: as above.
+        unsafe { quantize(&[2.5; 5], &[2.0; 5], &mut same, &mut grids) };
+        assert_eq!(same, [0; 5], "a constant row");
+    }
+
+    #[test]
     fn numbers_that_int8_can_hold_are_exact() {
         if !Dot::Int8.is_available() {
             return;
         }
-        // u8 from 0 to 255 and i8 from -127 to 127: grids of step 1, so every product is an integer.
-        let inputs = 64;
-        let x: Vec<f32> = (0..3 * inputs)
-            .map(|i| ((i * 37) % 256) as f32)
-            .map(|x| x.min(255.0))
-            .collect();
-        let x: Vec<f32> = x
-            .chunks_exact(inputs)
-            .flat_map(|row| [&[0.0, 255.0], &row[2..]].concat())
-            .collect();
-        let w: Vec<f32> = (0..33 * inputs)
-            .map(|i| ((i * 53) % 255) as f32 - 127.0)
-            .collect();
-        let w: Vec<f32> = w
-            .chunks_exact(inputs)
-            .flat_map(|row| [&[127.0], &row[1..]].concat())
-            .collect();
-        let mut found = vec![0.0; 3 * 33];
-        Packed::new(Dot::Int8, &w, &[0.0; 33]).apply(
+        // Grids of step 1 in both groups, and the same weights for every input in another order, so that all factors are
+        // one number: every product is an integer times it.
+        let n = 192;
+        let mut x: Vec<f32> = (0..3 * n).map(|i| ((i * 37) % 256) as f32).collect();
+        for token in x.chunks_exact_mut(n) {
+            (token[0], token[1], token[128], token[129]) = (0.0, 255.0, 0.0, 255.0);
+        }
+        let weight = |at: usize| {
+            if at == 0 {
+                127.0
+            } else {
+                ((at * 53) % 255) as f32 - 127.0
+            }
+        };
+        let w: Vec<f32> = (0..n * n).map(|i| weight((i / n + i % n) % n)).collect();
+        let mut found = vec![0.0; 3 * n];
+        Packed::new(Dot::Int8, &w, &vec![0.0; n]).apply(
             &x,
-            inputs,
+            n,
             &mut Words::default(),
             None,
             &mut found,
         );
+        let product = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| x * w).sum();
         let wanted: Vec<f32> = x
-            .chunks_exact(inputs)
+            .chunks_exact(n)
             .flat_map(|x| {
-                w.chunks_exact(inputs)
-                    .map(|w| x.iter().zip(w).map(|(x, w)| x * w).sum())
+                w.chunks_exact(n)
+                    .map(|w| product(x, w))
+                    .collect::<Vec<f32>>()
             })
             .collect();
-        assert_eq!(found, wanted);
+        near(&found, &wanted, 2.0, "sums of about a million");
+    }
+
+    #[test]
+    fn in_int8_a_large_input_costs_only_its_own_group_exactness() {
+        if !Dot::Int8.is_available() {
+            return;
+        }
+        let (n, outputs) = (256, 32);
+        let w = numbers(n * outputs, 1.0, 1);
+        let mut x = numbers(n, 1.0, 2);
+        let error = |x: &[f32], group: std::ops::Range<usize>| {
+            // Only the group's own weights, so that only its rounding shows.
+            let w: Vec<f32> = (0..n * outputs)
+                .map(|i| if group.contains(&(i % n)) { w[i] } else { 0.0 })
+                .collect();
+            let mut found = vec![0.0; outputs];
+            Packed::new(Dot::Int8, &w, &vec![0.0; outputs]).apply(
+                x,
+                n,
+                &mut Words::default(),
+                None,
+                &mut found,
+            );
+            let exact = w
+                .chunks_exact(n)
+                .map(|w| x.iter().zip(w).map(|(x, w)| x * w).sum::<f32>());
+            exact
+                .zip(found)
+                .map(|(e, f)| (e - f).abs())
+                .fold(0.0, f32::max)
+        };
+        let before = error(&x, 128..256);
+        x[5] = 1000.0;
+        assert_eq!(error(&x, 128..256), before);
+        assert!(error(&x, 0..128) > 10.0 * before);
     }
 
     #[test]
