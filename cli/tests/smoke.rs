@@ -6,8 +6,11 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-#[path = "smoke/serve.rs"]
+mod faults;
+mod hostile;
+mod kill;
 mod serve;
+mod together;
 
 /// A home of askance's own and a folder of files, both gone with the test.
 struct Desk {

@@ -9,9 +9,10 @@ use serde::Serialize;
 use storage::PassageId;
 use storage::documents::DocumentRecord;
 
-use crate::bm25::TermScore;
+use crate::bm25::{Listed, ParsedQuery, TermScore};
 use crate::collection::{Engine, Open};
 use crate::error::EngineError;
+use crate::guard::guarded;
 use crate::reading::title_of;
 use crate::request::{Filter, SearchRequest};
 use crate::search::parse;
@@ -80,31 +81,19 @@ impl Engine {
         skip: usize,
         limit: usize,
     ) -> Result<DocumentList, EngineError> {
-        let snapshot = self.snapshot();
-        let Some(open) = &snapshot.open else {
-            return Ok(DocumentList::default());
-        };
-        let eligible = open.index.eligible(filter);
-        let eligible = eligible.map_err(|error| EngineError::Filter(error.to_string()))?;
-        let mut listed = open.index.documents(eligible.as_ref())?;
-        if order == Order::Newest {
-            listed.sort_by_key(|document| std::cmp::Reverse(document.modified));
-        }
-        let mut documents = Vec::new();
-        for document in listed.iter().skip(skip).take(limit) {
-            let head = open.index.passage(document.first)?;
-            documents.push(DocumentEntry {
-                title: title_of(&head),
-                path: document.path.clone().into(),
-                passage: document.first.0,
-                passages: document.passages,
-                modified: document.modified,
-            });
-        }
-        Ok(DocumentList {
-            documents,
-            total: listed.len(),
-            generation: open.generation.id.0,
+        self.with_open(DocumentList::default(), |open| {
+            let eligible = open.index.eligible(filter);
+            let eligible = eligible.map_err(|error| EngineError::Filter(error.to_string()))?;
+            let mut listed = open.index.documents(eligible.as_ref())?;
+            if order == Order::Newest {
+                listed.sort_by_key(|document| std::cmp::Reverse(document.modified));
+            }
+            let shown = listed.iter().skip(skip).take(limit);
+            Ok(DocumentList {
+                documents: shown.map(|one| open.entry(one)).collect::<Result<_, _>>()?,
+                total: listed.len(),
+                generation: open.generation.id.0,
+            })
         })
     }
 
@@ -113,76 +102,110 @@ impl Engine {
     /// # Errors
     /// Damaged files.
     pub fn origin(&self, passage: u32) -> Result<Option<Origin>, EngineError> {
-        let snapshot = self.snapshot();
-        let live = |open: &&Open| open.index.live().contains(passage);
-        let Some(open) = snapshot.open.as_ref().filter(live) else {
-            return Ok(None);
-        };
-        let path = open.index.path(PassageId(passage))?;
-        let Some(&first) = open.index.passages_of(&path)?.first() else {
-            return Ok(None);
-        };
-        let Some(bytes) = open.index.record(first)? else {
-            return Ok(None);
-        };
-        let record = DocumentRecord::from_bytes(&bytes);
-        let record = record.map_err(|error| EngineError::Inconsistent(error.to_string()))?;
-        Ok(Some(Origin {
-            path: path.into(),
-            kind: record.kind,
-            size: record.size,
-            content_hash: record.content_hash,
-            language: record.language,
-        }))
+        self.with_passage(passage, |open, id| {
+            let path = open.index.path(id)?;
+            let first = open.index.passages_of(&path)?.first().copied();
+            let record = first.map(|first| open.index.record(first)).transpose()?;
+            let Some(bytes) = record.flatten() else {
+                return Ok(None);
+            };
+            let record = DocumentRecord::from_bytes(&bytes);
+            let record = record.map_err(|error| EngineError::Inconsistent(error.to_string()))?;
+            Ok(Some(Origin {
+                path: path.into(),
+                kind: record.kind,
+                size: record.size,
+                content_hash: record.content_hash,
+                language: record.language,
+            }))
+        })
     }
 
     /// What matches `request`'s query in the texts of these passages: byte ranges, ascending, not overlapping, on character
     /// boundaries. Nothing for passages that are not there.
     ///
     /// # Errors
-    /// Damaged files.
+    /// A query that is too large, or damaged files.
     pub fn highlights(
         &self,
         request: &SearchRequest,
         passages: &[u32],
     ) -> Result<Vec<Vec<Range<usize>>>, EngineError> {
-        let snapshot = self.snapshot();
-        let Some(open) = &snapshot.open else {
-            return Ok(vec![Vec::new(); passages.len()]);
-        };
-        let matcher = open.index.matcher(&parse(request))?;
-        let mut found = Vec::with_capacity(passages.len());
-        for &passage in passages {
-            if !open.index.live().contains(passage) {
-                found.push(Vec::new());
-                continue;
-            }
-            let stored = open.index.passage(PassageId(passage))?;
-            found.push(snippet::highlights(&stored.text, stored.language, &matcher));
-        }
-        Ok(found)
+        let query = checked(request)?;
+        let none = vec![Vec::new(); passages.len()];
+        self.with_open(none, |open| {
+            let matcher = open.index.matcher(&query)?;
+            let marks = |&passage: &u32| {
+                if !open.index.live().contains(passage) {
+                    return Ok(Vec::new());
+                }
+                let stored = open.index.passage(PassageId(passage))?;
+                Ok(snippet::highlights(&stored.text, stored.language, &matcher))
+            };
+            passages.iter().map(marks).collect()
+        })
     }
 
     /// What each word of `request`'s query adds to the BM25 score of `passage`, the most first; nothing if there is no such
     /// passage. Costs a search.
     ///
     /// # Errors
-    /// Damaged files.
+    /// A query that is too large, or damaged files.
     pub fn term_scores(
         &self,
         request: &SearchRequest,
         passage: u32,
     ) -> Result<Option<Vec<TermScore>>, EngineError> {
-        let snapshot = self.snapshot();
-        let live = |open: &&Open| open.index.live().contains(passage);
-        let Some(open) = snapshot.open.as_ref().filter(live) else {
-            return Ok(None);
-        };
-        let terms = open
-            .index
-            .term_scores(&parse(request), PassageId(passage))?;
-        Ok(Some(terms))
+        let query = checked(request)?;
+        self.with_passage(passage, |open, id| {
+            Ok(Some(open.index.term_scores(&query, id)?))
+        })
     }
+
+    /// Runs `work` on the generation that is open; `none` where the collection is empty.
+    fn with_open<T>(
+        &self,
+        none: T,
+        work: impl FnOnce(&Open) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        match &self.snapshot().open {
+            Some(open) => guarded(self.dir(), || work(open)),
+            None => Ok(none),
+        }
+    }
+
+    /// The same for a passage; nothing where it is not there.
+    pub(crate) fn with_passage<T>(
+        &self,
+        passage: u32,
+        work: impl FnOnce(&Open, PassageId) -> Result<Option<T>, EngineError>,
+    ) -> Result<Option<T>, EngineError> {
+        self.with_open(None, |open| match open.index.live().contains(passage) {
+            true => work(open, PassageId(passage)),
+            false => Ok(None),
+        })
+    }
+}
+
+impl Open {
+    fn entry(&self, listed: &Listed) -> Result<DocumentEntry, EngineError> {
+        let head = self.index.passage(listed.first)?;
+        Ok(DocumentEntry {
+            title: title_of(&head),
+            path: listed.path.clone().into(),
+            passage: listed.first.0,
+            passages: listed.passages,
+            modified: listed.modified,
+        })
+    }
+}
+
+/// The query of a request that is not too large.
+fn checked(request: &SearchRequest) -> Result<ParsedQuery, EngineError> {
+    request.check()?;
+    let query = parse(request);
+    request.check_clauses(query.clauses.len())?;
+    Ok(query)
 }
 
 #[cfg(test)]

@@ -22,8 +22,10 @@ pub mod models;
 // A query to hits, and what lies around them.
 pub mod browse;
 mod collection;
+mod compact;
 mod doctor;
 pub mod fuse;
+mod guard;
 pub mod reading;
 mod search;
 mod similar;

@@ -1,8 +1,6 @@
 //! Which passages of other documents are like this one?
 
-use storage::PassageId;
-
-use crate::collection::{Engine, Open};
+use crate::collection::Engine;
 use crate::error::EngineError;
 use crate::report::SearchResponse;
 use crate::request::SearchRequest;
@@ -23,26 +21,23 @@ impl Engine {
         passage: u32,
         request: &SearchRequest,
     ) -> Result<Option<SearchResponse>, EngineError> {
-        let snapshot = self.snapshot();
-        let id = PassageId(passage);
-        let live = |open: &&Open| open.index.live().contains(passage);
-        let Some(open) = snapshot.open.as_ref().filter(live) else {
-            return Ok(None);
-        };
-        let stored = open.index.passage(id)?;
-        let without = open.index.passages_of(&stored.path)?;
-        let words = open
-            .index
-            .telling_words(&stored.text, stored.language, WORDS)?;
-        let request = SearchRequest {
-            query: words.join(" "),
-            literal: true,
-            fuzzy: false,
-            ..request.clone()
-        };
-        let vector = open.matrix.as_ref().and_then(|matrix| matrix.get(id));
-        let like = Like { vector, without };
-        let ranking = rank_like(open, self.encoder(), &request, like)?;
-        ranking.respond(open, request.limit).map(Some)
+        request.check()?;
+        self.with_passage(passage, |open, id| {
+            let stored = open.index.passage(id)?;
+            let without = open.index.passages_of(&stored.path)?;
+            let words = open
+                .index
+                .telling_words(&stored.text, stored.language, WORDS)?;
+            let request = SearchRequest {
+                query: words.join(" "),
+                literal: true,
+                fuzzy: false,
+                ..request.clone()
+            };
+            let vector = open.matrix.as_ref().and_then(|matrix| matrix.get(id));
+            let like = Like { vector, without };
+            let ranking = rank_like(open, self.encoder(), &request, like)?;
+            ranking.respond(open, request.limit).map(Some)
+        })
     }
 }

@@ -86,7 +86,7 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         match error {
-            EngineError::Filter(_) => Self::bad(message),
+            EngineError::Filter(_) | EngineError::TooLarge { .. } => Self::bad(message),
             EngineError::NoVectors | EngineError::EncoderNeeded { .. } => {
                 Self::new(StatusCode::CONFLICT, "no_encoder", message)
             }
