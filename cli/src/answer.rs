@@ -11,7 +11,7 @@ use engine::browse::{DocumentEntry, DocumentList, Origin};
 use engine::encoder::EncoderIdentity;
 use engine::reading::overlap;
 use engine::report::{
-    DocumentText, Explanation, Hit, LegScore, PassageText, SearchResponse, Status,
+    DocumentText, Explanation, Hit, IndexStatus, LegScore, PassageText, SearchResponse, Status,
 };
 use engine::request::Mode;
 use schemars::JsonSchema;
@@ -422,6 +422,10 @@ pub struct CollectionJson {
     pub precision: Option<String>,
     /// How vectors are searched.
     pub dense_search: Option<String>,
+    /// The index of the vectors, and what it measured of itself; null without one.
+    pub index: Option<IndexJson>,
+    /// Why the index cannot be used; null if it can, or if there is none.
+    pub index_damage: Option<String>,
     /// Bytes on disk by store.
     pub bytes_on_disk: Map<String, Value>,
     /// Files that could not be read.
@@ -457,12 +461,62 @@ impl CollectionJson {
             device: status.encoder.as_ref().map(|_| device.to_owned()),
             precision: precision.map(str::to_owned),
             dense_search: status.dense_search.clone(),
+            index: status.index.as_ref().map(IndexJson::from),
+            index_damage: status.index_damage.clone(),
             bytes_on_disk: object(&status.bytes_on_disk),
             failures: failures.collect(),
             writer: status.writer.clone(),
             warnings,
         }
     }
+}
+
+/// An IVF-PQ index, and what it measured of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Index")]
+pub struct IndexJson {
+    /// Lists.
+    pub lists: u64,
+    /// Vectors in them, those that died since included.
+    pub vectors: u64,
+    /// Newer rows, searched exactly beside it.
+    pub tail: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Queries it was measured with.
+    pub sample: u64,
+    /// Settings, cheapest first; none cheaper finds as much.
+    pub measured: Vec<RecallJson>,
+}
+
+impl From<&IndexStatus> for IndexJson {
+    fn from(index: &IndexStatus) -> Self {
+        let measured = index.measured.iter().map(|point| RecallJson {
+            nprobe: point.nprobe,
+            rescore: point.rescore,
+            recall: point.recall,
+        });
+        Self {
+            lists: index.lists,
+            vectors: index.vectors,
+            tail: index.tail,
+            bytes: index.bytes,
+            sample: index.sample,
+            measured: measured.collect(),
+        }
+    }
+}
+
+/// One setting of an index, measured.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Recall")]
+pub struct RecallJson {
+    /// Lists read.
+    pub nprobe: u32,
+    /// Codes looked up in the matrix.
+    pub rescore: u32,
+    /// Share of the true ten nearest that it finds, 0 to 1.
+    pub recall: f32,
 }
 
 /// A file that could not be read.

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use engine::request::ReadOptions;
 
+mod bench;
 mod evaluate;
 mod examples;
 mod model;
 mod search;
 mod serve;
 
+pub use bench::{AnnArgs, BenchArgs, BenchCommand, EncodeArgs, MetricArg, RoleArg, SettingArg};
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
@@ -95,6 +97,12 @@ pub enum Command {
     /// Compare two run files query by query, with a significance test
     #[command(after_help = examples::COMPARE)]
     Compare(CompareArgs),
+    /// Write the vectors of texts to a .npy file
+    #[command(after_help = examples::ENCODE)]
+    Encode(EncodeArgs),
+    /// Measure how fast and how exact search is on your own vectors
+    #[command(after_help = examples::BENCH)]
+    Bench(BenchArgs),
     /// Search from a browser and from programs, over HTTP on this computer
     #[command(after_help = examples::SERVE)]
     Serve(ServeArgs),
@@ -165,6 +173,12 @@ pub struct DoctorArgs {
     /// Rebuild what is damaged from what is sound; the indexed files themselves are never touched
     #[arg(long)]
     pub repair: bool,
+}
+
+/// A share from 0 to 1.
+fn parse_share(text: &str) -> Result<f32, String> {
+    let share = text.parse::<f32>().ok().filter(|s| (0.0..=1.0).contains(s));
+    share.ok_or_else(|| format!("'{text}' is no share; write a number from 0 to 1"))
 }
 
 /// Bytes from `512`, `512K`, `64M` or `2G` (powers of 1024).

@@ -26,6 +26,7 @@ mod compact;
 mod doctor;
 pub mod fuse;
 mod guard;
+mod nearest;
 pub mod reading;
 mod search;
 mod similar;
@@ -37,3 +38,4 @@ pub mod eval;
 
 pub use collection::Engine;
 pub use error::EngineError;
+pub use index::lists::INDEX_FROM;

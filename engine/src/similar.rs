@@ -34,7 +34,8 @@ impl Engine {
                 fuzzy: false,
                 ..request.clone()
             };
-            let vector = open.matrix.as_ref().and_then(|matrix| matrix.get(id));
+            let vectors = open.vectors.as_ref();
+            let vector = vectors.and_then(|vectors| vectors.matrix.get(id));
             let like = Like { vector, without };
             let ranking = rank_like(open, self.encoder(), &request, like)?;
             ranking.respond(open, request.limit).map(Some)

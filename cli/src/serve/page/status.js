@@ -74,7 +74,7 @@ function draw() {
   sheet.replaceChildren(
     h("header", { class: "top" }, h("h2", null, "Status"), h("button", { type: "button", class: "tool", onclick: close, title: "Close (Esc)" }, "Close")),
     ...[work()].filter(Boolean),
-    h("div", { class: "cards" }, counts(collection), folders(collection), encoder(collection), disk(collection), kinds(collection)),
+    h("div", { class: "cards" }, counts(collection), folders(collection), ...[encoder(collection), recall(collection), disk(collection), kinds(collection)].filter(Boolean)),
     failures(collection),
     h("p", { class: "dim foot" }, `askance ${known.version} \u00b7 up since ${new Date(Date.now() - known.uptime_seconds * 1000).toLocaleString()} \u00b7 `, h("a", { href: "api/v1/openapi.json", target: "_blank", rel: "noopener" }, "API")));
 }
@@ -117,7 +117,7 @@ function encoder(collection) {
 function disk(collection) {
   const stores = Object.entries(collection.bytes_on_disk);
   const total = stores.reduce((sum, [, size]) => sum + size, 0);
-  const names = { documents: "records", bm25: "words and text", vectors: "vectors" };
+  const names = { documents: "records", bm25: "words and text", vectors: "vectors", ivfpq: "index of vectors" };
   return panel("On disk", "", h("p", { class: "big" }, bytes(total)),
     h("div", { class: "stack", "aria-hidden": "true" }, stores.map(([, size]) => h("i", { style: { "flex-grow": String(size / Math.max(1, total)) } }))),
     h("dl", null, stores.map(([name, size]) => fact(names[name] ?? name, bytes(size)))), h("p", { class: "dim path" }, visible(collection.collection)));
@@ -128,6 +128,18 @@ function kinds(collection) {
   const most = Math.max(...entries.map(([, n]) => n), 1);
   if (!entries.length) return null;
   return panel("File types", "", h("ul", { class: "bars" }, entries.map(([name, n]) => h("li", { style: { "--share": String(n / most) } }, h("span", null, visible(name) || "none"), h("span", null, number(n))))));
+}
+
+/** What share of the nearest the index finds, by its own measure. */
+function recall(collection) {
+  const { index, index_damage: damage } = collection;
+  if (damage) return panel("Index of vectors", "bad", h("p", null, ...coded(visible(damage))));
+  if (!index) return null;
+  const best = index.measured.reduce((a, b) => (b.recall > a.recall ? b : a), { recall: 0 });
+  return panel("Recall", "", h("p", { class: "big" }, `${(best.recall * 100).toFixed(1)} %`, h("small", null, "of the ten nearest at most")),
+    h("ul", { class: "bars" }, index.measured.slice(-6).map((point) => h("li", { style: { "--share": String(point.recall) } },
+      h("span", null, `${number(point.nprobe)} lists, ${number(point.rescore)} rescored`), h("span", null, point.recall.toFixed(3))))),
+    h("dl", null, fact("Lists", number(index.lists)), fact("Vectors", number(index.vectors)), fact("Newer, beside it", number(index.tail)), fact("Measured with", plural(index.sample, "query", "queries"))));
 }
 
 function folders(collection) {
