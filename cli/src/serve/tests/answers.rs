@@ -107,7 +107,8 @@ fn documents_are_listed_in_parts() {
     assert_eq!(list["total"], 3);
     assert_eq!(list["documents"].as_array().map(Vec::len), Some(2));
     let rest = desk.get("/api/v1/documents?skip=2&type=md,txt").json(200);
-    assert_eq!(rest["documents"][0]["title"], "desk.txt");
+    let title = rest["documents"][0]["title"].as_str().expect("a title");
+    assert!(title.ends_with("/desk.txt"), "{title}");
     assert_eq!(rest["documents"].as_array().map(Vec::len), Some(1));
 }
 
