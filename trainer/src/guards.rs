@@ -5,7 +5,6 @@
 //! nearly the same text; and beside a given positive, if it scores nearly as high (the positive-aware margin of Moreira
 //! et al. 2024).
 
-use std::cmp::Ordering;
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
@@ -62,8 +61,8 @@ impl Margin {
             Self::Relative(share) => positive - (1.0 - share) * positive.abs(),
             Self::Absolute(distance) => positive - distance,
         };
-        // What does not compare (NaN) passes.
-        candidate.partial_cmp(&bar).is_none_or(Ordering::is_lt)
+        // What cannot be compared passes.
+        candidate < bar || candidate.is_nan() || bar.is_nan()
     }
 }
 

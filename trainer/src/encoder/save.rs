@@ -40,8 +40,8 @@ pub enum SaveError {
     },
 }
 
-/// Shape and numbers of the trained tensors of a folder, by name.
-type Trained<'a> = BTreeMap<&'a str, (Vec<usize>, Vec<f32>)>;
+/// Shape and numbers of a tensor as it is stored.
+type Stored = (Vec<usize>, Vec<f32>);
 
 /// Files that describe a model and hold no weights.
 const DESCRIPTIONS: [&str; 3] = ["json", "txt", "model"];
@@ -126,7 +126,7 @@ impl TrainEncoder {
     }
 
     fn write_weights(&self, values: &[f32], out: &Path) -> Result<(), SaveError> {
-        let mut folders: BTreeMap<&Path, Trained<'_>> = BTreeMap::new();
+        let mut folders: BTreeMap<&Path, BTreeMap<&str, Stored>> = BTreeMap::new();
         for entry in self.layout.entries() {
             let numbers = self.layout.stored(entry, values);
             folders
@@ -193,7 +193,10 @@ fn plain_modules(out: &Path) -> Result<Vec<Value>, SaveError> {
 }
 
 /// The tensors of `folder` as one safetensors file, those of `trained` replaced or added.
-fn rewritten(folder: &Path, trained: &Trained<'_>) -> Result<Vec<u8>, SaveError> {
+fn rewritten(
+    folder: &Path,
+    trained: &BTreeMap<&str, (Vec<usize>, Vec<f32>)>,
+) -> Result<Vec<u8>, SaveError> {
     let files: Vec<(PathBuf, Vec<u8>)> = weight_files(folder)?
         .into_iter()
         .map(|path| read(&path).map(|bytes| (path, bytes)))

@@ -163,9 +163,9 @@ impl Optimizer {
             .entries()
             .iter()
             .map(|entry| {
-                let of = |x: &Tensor<1>| x.clone().narrow(0, entry.start, entry.count());
-                let part = of(&update);
-                let trust = trust_ratio(of(&weights), part.clone());
+                let range = entry.start..entry.start + entry.count();
+                let part = update.clone().slice(range.clone());
+                let trust = trust_ratio(weights.clone().slice(range), part.clone());
                 part * trust
             })
             .collect();
