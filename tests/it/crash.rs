@@ -178,7 +178,7 @@ fn crash_everywhere(
                 .push((format!("before {operation:?} losing {loss:?}"), found));
             fs::remove_dir_all(&target).expect("a removal");
         }
-        if at.is_multiple_of(WRITER_EVERY) {
+        if honest && at.is_multiple_of(WRITER_EVERY) {
             for loss in [Loss::Nothing, Loss::Some(at)] {
                 model.crash(loss, true, &scratch.join("crashed"));
                 recover(&scratch.join("crashed"));
