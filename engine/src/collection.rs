@@ -1,5 +1,6 @@
 //! What is a collection to the rest of the program? A folder that can be searched while one writer changes it.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,7 +12,8 @@ use storage::{GenerationId, PassageId, Task};
 use crate::bm25::Bm25Index;
 use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
-use crate::index::{self, Session, check_identity, failures, identity_of};
+use crate::index::{self, Scope, Session, check_identity, failures, identity_of};
+use crate::ingest::walk::{Within, walk_within};
 use crate::report::{IndexReport, RemoveReport, Status};
 use crate::request::IndexRequest;
 
@@ -169,9 +171,72 @@ impl Engine {
         let encoder = request.encoder.clone().or_else(|| self.encoder());
         let mut report = IndexReport::default();
         self.write(encoder, &mut report, |session, report| {
-            index::run(session, &roots, &request.options, report, task)
+            let scope = Scope {
+                roots: &roots,
+                within: None,
+                anew: false,
+            };
+            index::run(session, &scope, &request.options, report, task)
         })?;
         Ok(report)
+    }
+
+    /// As [`Engine::index`], looking only at the files and folders in `changed` that lie below the request's paths: what
+    /// is new there is added, what changed renewed, what is gone removed. No path becomes a root. For callers that are
+    /// told of changes; `changed` holds absolute paths without symbolic links.
+    ///
+    /// # Errors
+    /// As [`Engine::index`].
+    pub fn update(
+        &self,
+        request: &IndexRequest,
+        changed: &[PathBuf],
+        task: Task<'_>,
+    ) -> Result<IndexReport, EngineError> {
+        let roots = absolute(&request.paths)?;
+        let within = below(changed, &roots);
+        let encoder = request.encoder.clone().or_else(|| self.encoder());
+        let mut report = IndexReport::default();
+        self.write(encoder, &mut report, |session, report| {
+            let scope = Scope {
+                roots: &roots,
+                within: Some(&within),
+                anew: false,
+            };
+            index::run(session, &scope, &request.options, report, task)
+        })?;
+        Ok(report)
+    }
+
+    /// Whether [`Engine::update`] could find anything to do: whether one of `changed` is indexed, or is a file that would
+    /// be looked into. Takes no lock, so that a build in an ignored folder costs next to nothing.
+    ///
+    /// # Errors
+    /// A root that is missing, or damaged files.
+    pub fn concerns(
+        &self,
+        request: &IndexRequest,
+        changed: &[PathBuf],
+    ) -> Result<bool, EngineError> {
+        let roots = absolute(&request.paths)?;
+        let within = below(changed, &roots);
+        let mut found = false;
+        walk_within(
+            &roots,
+            Some(&within),
+            &request.options,
+            &[self.dir.clone()],
+            |_| {
+                found = true;
+                ControlFlow::Break(())
+            },
+        )?;
+        let snapshot = self.snapshot();
+        let Some(open) = snapshot.open.as_ref().filter(|_| !found) else {
+            return Ok(found);
+        };
+        let known = |path: &str| within.contains(Path::new(path));
+        Ok(!open.index.paths(1, known)?.is_empty())
     }
 
     /// Takes files and folders out of the collection. The files themselves are not touched.
@@ -221,32 +286,69 @@ impl Engine {
     /// # Errors
     /// A failing disk.
     pub fn status(&self) -> Result<Status, EngineError> {
-        let writer = Collection::open(&self.dir)?
-            .map(|collection| collection.holder())
-            .transpose()?
-            .flatten();
         let snapshot = self.snapshot();
         let mut status = Status {
             collection: self.dir.clone(),
-            writer,
+            writer: writer(&self.dir)?,
             ..Status::default()
         };
-        let Some(open) = &snapshot.open else {
-            return Ok(status);
-        };
-        let manifest = &open.generation.manifest;
-        status.generation = open.generation.id.0;
-        status.published = Some(manifest.published.clone());
-        status.roots = manifest.roots.iter().map(PathBuf::from).collect();
-        (status.documents, status.passages) = (manifest.documents, manifest.live);
-        status.text_bytes = manifest.text_bytes;
-        status.extensions = index::extensions(manifest);
-        status.encoder = self.identity();
-        status.dense_search = open.matrix.as_ref().map(|_| "exact".to_owned());
-        status.bytes_on_disk = bytes_on_disk(&self.dir, open);
-        status.failures = failures::read(&open.generation)?;
+        if let Some(open) = &snapshot.open {
+            describe(&open.generation, &mut status);
+            status.dense_search = open.matrix.as_ref().map(|_| "exact".to_owned());
+            status.bytes_on_disk = bytes_on_disk(&self.dir, open);
+            status.failures = failures::read(&open.generation)?;
+        }
         Ok(status)
     }
+
+    /// What the manifest of the collection in `dir` says, without opening its stores: sizes on disk and failures are left
+    /// out.
+    ///
+    /// # Errors
+    /// A damaged collection, or one of a newer format.
+    pub fn glance(dir: &Path) -> Result<Status, EngineError> {
+        let mut status = Status {
+            collection: dir.to_owned(),
+            writer: writer(dir)?,
+            ..Status::default()
+        };
+        let current = Collection::open(dir)?.map(|collection| collection.current());
+        if let Some(generation) = current.transpose()?.flatten() {
+            describe(&generation, &mut status);
+        }
+        Ok(status)
+    }
+
+    /// Whether searches by meaning can run: the collection has vectors, and the encoder that made them was handed in.
+    pub fn has_encoder(&self) -> bool {
+        let identity = self.identity();
+        let encoder = self.encoder();
+        identity
+            .zip(encoder)
+            .is_some_and(|(identity, encoder)| identity.hash == encoder.identity().hash)
+    }
+}
+
+/// Who writes to the collection right now.
+fn writer(dir: &Path) -> Result<Option<String>, EngineError> {
+    let holder = Collection::open(dir)?.map(|collection| collection.holder());
+    Ok(holder.transpose()?.flatten())
+}
+
+fn describe(generation: &Generation, status: &mut Status) {
+    let manifest = &generation.manifest;
+    status.generation = generation.id.0;
+    status.published = Some(manifest.published.clone());
+    status.roots = manifest.roots.iter().map(PathBuf::from).collect();
+    (status.documents, status.passages) = (manifest.documents, manifest.live);
+    status.text_bytes = manifest.text_bytes;
+    status.extensions = index::extensions(manifest);
+    status.encoder = manifest.encoder.as_ref().map(identity_of);
+}
+
+fn below(changed: &[PathBuf], roots: &[PathBuf]) -> Within {
+    let inside = |path: &&PathBuf| roots.iter().any(|root| path.starts_with(root));
+    changed.iter().filter(inside).collect()
 }
 
 /// Resolved paths, so that one file has one name whatever folder askance is started in.

@@ -15,7 +15,7 @@ use storage::generation::{Collection, Generation, WriterLock};
 use crate::bm25::Bm25Index;
 use crate::collection::Engine;
 use crate::error::EngineError;
-use crate::index::{self, Session, recover};
+use crate::index::{self, Scope, Session, recover};
 use crate::report::{Check, DoctorReport, IndexReport};
 use crate::request::ReadOptions;
 
@@ -294,7 +294,12 @@ fn read_again(
     let mut roots: Vec<PathBuf> = roots.into_iter().collect();
     roots.sort();
     let mut session = Session::open_empty(lock, encoder)?;
-    index::run(&mut session, &roots, options, report, task)?;
+    let scope = Scope {
+        roots: &roots,
+        within: None,
+        anew: false,
+    };
+    index::run(&mut session, &scope, options, report, task)?;
     Ok(roots)
 }
 

@@ -16,6 +16,7 @@ use crate::encoder::{Encoder, Role};
 use crate::error::EngineError;
 use crate::fuse::weight::Evidence;
 use crate::fuse::{self, Candidate, Fused, Moments};
+use crate::reading::title_of;
 use crate::report::{Explanation, Hit, LegScore, SearchResponse, Snippet};
 use crate::request::{Fusion, Mode, SearchRequest};
 use crate::snippet;
@@ -178,6 +179,9 @@ fn resolve_mode(
         .encoder
         .as_ref()
         .filter(|_| open.matrix.is_some());
+    // A collection that stays open may be given another encoder by another process.
+    let encoder =
+        encoder.filter(|encoder| stamp.is_none_or(|stamp| stamp.hash == encoder.identity().hash));
     match (asked, stamp, encoder) {
         (Mode::Bm25, _, _) => Ok((Mode::Bm25, None)),
         (mode, Some(_), Some(encoder)) => Ok((mode, Some(encoder))),
@@ -383,15 +387,10 @@ impl Ranking<'_> {
     ) -> Result<Hit, EngineError> {
         let stored = open.index.passage(fused.id)?;
         let snippet = self.snippet(matcher, &stored);
-        let name = stored.path.rsplit('/').next().unwrap_or_default();
         Ok(Hit {
             rank,
             score: fused.score,
-            title: if stored.title.is_empty() {
-                name.to_owned()
-            } else {
-                stored.title.clone()
-            },
+            title: title_of(&stored),
             heading: stored.heading,
             line: stored.start.line,
             end_line: stored.end.line,
