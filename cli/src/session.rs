@@ -1,6 +1,6 @@
 //! What does every command have at hand?
 
-use anstream::AutoStream;
+use anstream::{AutoStream, ColorChoice};
 use engine::models::ModelStore;
 use storage::Task;
 
@@ -22,6 +22,10 @@ pub struct Session {
     pub screen: Screen,
     /// Where everything else goes.
     pub talk: Talk,
+    /// Whether stdout is a terminal that can be drawn on.
+    pub is_terminal: bool,
+    /// Whether stdout takes colour.
+    pub colour: bool,
     /// When the run began, in the person's time zone.
     pub now: jiff::Zoned,
     interrupt: Interrupt,
@@ -39,6 +43,7 @@ impl Session {
         };
         let out_colour = io.colour(global.color, io.out_is_terminal);
         let err_colour = io.colour(global.color, io.err_is_terminal);
+        let dumb = io.variable("TERM").is_some_and(|term| term == "dumb");
         let columns = if io.out_is_terminal { io.columns } else { 0 };
         Ok(Self {
             places,
@@ -52,6 +57,8 @@ impl Session {
                 if io.err_is_terminal { io.columns } else { 0 },
                 global.quiet,
             ),
+            is_terminal: io.out_is_terminal && !dumb,
+            colour: out_colour != ColorChoice::Never,
             now: jiff::Zoned::now(),
             interrupt: io.interrupt,
         })
@@ -72,6 +79,11 @@ impl Session {
         let meter = Meter::new(&self.talk);
         self.interrupt
             .during(|flag| work(Task::new(&|progress| meter.report(progress), flag)))
+    }
+
+    /// What Ctrl-C raises, for work that goes on until it is pressed.
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
     }
 
     /// Whether Ctrl-C was pressed.

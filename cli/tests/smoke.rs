@@ -6,6 +6,13 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "smoke/collections.rs"]
+mod collections;
+#[path = "smoke/mcp.rs"]
+mod mcp;
+#[path = "smoke/watch.rs"]
+mod watch;
+
 /// A home of askance's own and a folder of files, both gone with the test.
 struct Desk {
     dir: TempDir,

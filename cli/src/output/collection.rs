@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use engine::report::{DoctorReport, IndexReport, RemoveReport, Status};
+use engine::settings::Settings;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
@@ -73,7 +74,7 @@ impl Report for Indexed {
 }
 
 /// "12 files added, 3 changed, 4,000 unchanged"; counts of zero are left out.
-fn file_counts(r: &IndexReport) -> String {
+pub(crate) fn file_counts(r: &IndexReport) -> String {
     let counts = [
         (r.added, "added"),
         (r.changed, "changed"),
@@ -133,6 +134,10 @@ impl Report for Removed {
 pub struct Held {
     /// The engine's account.
     pub status: Status,
+    /// What its settings file says.
+    pub settings: Settings,
+    /// The other collections by name: what each holds, or what is wrong with it.
+    pub others: Vec<(String, Result<Status, String>)>,
     /// Device that encodes.
     pub device: &'static str,
     /// Numbers it multiplies; none where it was not measured yet or has none.
@@ -162,6 +167,8 @@ impl Report for Held {
             "bytes_on_disk": json::object(&s.bytes_on_disk),
             "failures": json::failures(&s.failures),
             "writer": s.writer,
+            "settings": settings_json(&self.settings),
+            "others": self.others.iter().map(other_json).collect::<Value>(),
             "warnings": json::warnings(&self.warnings),
         })
     }
@@ -174,6 +181,10 @@ impl Report for Held {
         }
         if let Some(writer) = &s.writer {
             row(page, "writing now", writer)?;
+        }
+        self.settings(page)?;
+        for (name, status) in &self.others {
+            row(page, "other", &format!("@{name}: {}", other_words(status)))?;
         }
         self.failures(page)
     }
@@ -203,6 +214,25 @@ impl Held {
         row(page, "passages", &format!("{passages}, {text} of text"))?;
         row(page, "encoder", &self.encoder())?;
         row(page, "on disk", &self.disk())
+    }
+
+    /// The file, and each setting it makes.
+    fn settings(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let s = &self.settings;
+        let absent = if s.is_there {
+            ""
+        } else {
+            " (not there: defaults)"
+        };
+        row(
+            page,
+            "settings",
+            &format!("{}{absent}", shown(&s.path, &self.current)),
+        )?;
+        for line in settings_words(s) {
+            row(page, "", &line)?;
+        }
+        Ok(())
     }
 
     fn kinds(&self) -> String {
@@ -265,6 +295,83 @@ impl Held {
             )?;
         }
         Ok(())
+    }
+}
+
+/// What the settings do, one sentence each.
+fn settings_words(s: &Settings) -> Vec<String> {
+    let roots = s
+        .roots
+        .iter()
+        .map(|root| format!("roots: goes over {}", root.display()));
+    let ignore =
+        (!s.ignore.is_empty()).then(|| format!("ignore: leaves out {}", s.ignore.join(", ")));
+    let hidden = s.hidden.map(|yes| {
+        format!(
+            "hidden: {} hidden files",
+            if yes { "reads" } else { "leaves out" }
+        )
+    });
+    let rules = s.gitignore.map(|yes| {
+        format!(
+            "gitignore: {} .gitignore files",
+            if yes { "follows" } else { "takes no notice of" }
+        )
+    });
+    let size = s
+        .max_file_bytes
+        .map(|bytes| format!("max_size: leaves out files over {}", HumanBytes(bytes)));
+    let encoder = s
+        .encoder
+        .as_ref()
+        .map(|name| format!("encoder: {name} for new vectors"));
+    let tokens = s
+        .passages
+        .max_tokens
+        .map(|n| format!("passage_tokens: passages of at most {n} tokens"));
+    let overlap = s
+        .passages
+        .overlap_tokens
+        .map(|n| format!("overlap_tokens: repeats at most {n} from the one before"));
+    let single = [ignore, hidden, rules, size, encoder, tokens, overlap];
+    roots.chain(single.into_iter().flatten()).collect()
+}
+
+fn settings_json(s: &Settings) -> Value {
+    json!({
+        "file": json::path(&s.path),
+        "is_there": s.is_there,
+        "roots": json::paths(&s.roots),
+        "ignore": s.ignore,
+        "hidden": s.hidden,
+        "gitignore": s.gitignore,
+        "max_size": s.max_file_bytes,
+        "encoder": s.encoder,
+        "passage_tokens": s.passages.max_tokens,
+        "overlap_tokens": s.passages.overlap_tokens,
+    })
+}
+
+fn other_words(status: &Result<Status, String>) -> String {
+    match status {
+        Ok(status) => format!(
+            "{} documents, generation {}",
+            HumanCount(status.documents),
+            status.generation
+        ),
+        Err(error) => error.clone(),
+    }
+}
+
+fn other_json((name, status): &(String, Result<Status, String>)) -> Value {
+    match status {
+        Ok(status) => json!({
+            "name": name,
+            "collection": json::path(&status.collection),
+            "documents": status.documents,
+            "generation": status.generation,
+        }),
+        Err(error) => json!({"name": name, "error": error}),
     }
 }
 
