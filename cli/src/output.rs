@@ -12,6 +12,7 @@ pub mod evaluation;
 pub mod hits;
 pub mod json;
 pub mod models;
+pub mod settings;
 pub mod text;
 
 /// Columns that text for pipes and files is laid out for: none, lines stay whole.

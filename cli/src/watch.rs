@@ -8,6 +8,8 @@ mod follow;
 pub mod pending;
 pub mod roots;
 mod source;
+mod told;
 
-pub use follow::{Follower, Plan, Told};
+pub use follow::Follower;
 pub use source::How;
+pub use told::{Listener, Plan, Told};

@@ -231,12 +231,26 @@ impl Engine {
                 ControlFlow::Break(())
             },
         )?;
+        Ok(found || self.holds_any(|path| within.contains(path))?)
+    }
+
+    /// Whether a document at or below `path` is indexed, whatever is on the disk.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub fn holds(&self, path: &Path) -> Result<bool, EngineError> {
+        self.holds_any(|document| document.starts_with(path))
+    }
+
+    fn holds_any(&self, wanted: impl Fn(&Path) -> bool) -> Result<bool, EngineError> {
         let snapshot = self.snapshot();
-        let Some(open) = snapshot.open.as_ref().filter(|_| !found) else {
-            return Ok(found);
+        let Some(open) = &snapshot.open else {
+            return Ok(false);
         };
-        let known = |path: &str| within.contains(Path::new(path));
-        Ok(!open.index.paths(1, known)?.is_empty())
+        Ok(!open
+            .index
+            .paths(1, |path| wanted(Path::new(path)))?
+            .is_empty())
     }
 
     /// Takes files and folders out of the collection. The files themselves are not touched.

@@ -3,3 +3,4 @@
 mod evaluation;
 mod house;
 mod pipeline;
+mod updates;

@@ -9,7 +9,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
 use super::text::{duration, escape};
-use super::{Page, Report, json, style};
+use super::{Page, Report, json, settings, style};
 use crate::talk::shown;
 use crate::warn::Warning;
 
@@ -167,7 +167,7 @@ impl Report for Held {
             "bytes_on_disk": json::object(&s.bytes_on_disk),
             "failures": json::failures(&s.failures),
             "writer": s.writer,
-            "settings": settings_json(&self.settings),
+            "settings": settings::json(&self.settings),
             "others": self.others.iter().map(other_json).collect::<Value>(),
             "warnings": json::warnings(&self.warnings),
         })
@@ -229,7 +229,7 @@ impl Held {
             "settings",
             &format!("{}{absent}", shown(&s.path, &self.current)),
         )?;
-        for line in settings_words(s) {
+        for line in settings::words(s) {
             row(page, "", &line)?;
         }
         Ok(())
@@ -296,60 +296,6 @@ impl Held {
         }
         Ok(())
     }
-}
-
-/// What the settings do, one sentence each.
-fn settings_words(s: &Settings) -> Vec<String> {
-    let roots = s
-        .roots
-        .iter()
-        .map(|root| format!("roots: goes over {}", root.display()));
-    let ignore =
-        (!s.ignore.is_empty()).then(|| format!("ignore: leaves out {}", s.ignore.join(", ")));
-    let hidden = s.hidden.map(|yes| {
-        format!(
-            "hidden: {} hidden files",
-            if yes { "reads" } else { "leaves out" }
-        )
-    });
-    let rules = s.gitignore.map(|yes| {
-        format!(
-            "gitignore: {} .gitignore files",
-            if yes { "follows" } else { "takes no notice of" }
-        )
-    });
-    let size = s
-        .max_file_bytes
-        .map(|bytes| format!("max_size: leaves out files over {}", HumanBytes(bytes)));
-    let encoder = s
-        .encoder
-        .as_ref()
-        .map(|name| format!("encoder: {name} for new vectors"));
-    let tokens = s
-        .passages
-        .max_tokens
-        .map(|n| format!("passage_tokens: passages of at most {n} tokens"));
-    let overlap = s
-        .passages
-        .overlap_tokens
-        .map(|n| format!("overlap_tokens: repeats at most {n} from the one before"));
-    let single = [ignore, hidden, rules, size, encoder, tokens, overlap];
-    roots.chain(single.into_iter().flatten()).collect()
-}
-
-fn settings_json(s: &Settings) -> Value {
-    json!({
-        "file": json::path(&s.path),
-        "is_there": s.is_there,
-        "roots": json::paths(&s.roots),
-        "ignore": s.ignore,
-        "hidden": s.hidden,
-        "gitignore": s.gitignore,
-        "max_size": s.max_file_bytes,
-        "encoder": s.encoder,
-        "passage_tokens": s.passages.max_tokens,
-        "overlap_tokens": s.passages.overlap_tokens,
-    })
 }
 
 fn other_words(status: &Result<Status, String>) -> String {

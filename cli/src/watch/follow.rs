@@ -16,6 +16,7 @@ use super::ease::{Ease, Strain};
 use super::pending::{Inbox, Work};
 use super::roots::{News, Root};
 use super::source::{How, POLL_EVERY, Source, Uninteresting, how_for};
+use super::told::{Listener, Plan, Told};
 use crate::commands::encoders::{self, Chosen};
 use crate::warn::Warning;
 
@@ -36,46 +37,6 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 const WAIT_FOR_WRITER: Duration = Duration::from_millis(500);
 /// Longest wait after trouble; the first is a second, each next one twice as long.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-
-/// What happens while a collection is followed.
-#[derive(Debug)]
-pub enum Told<'a> {
-    /// The roots are watched; each with how.
-    Watching(Vec<(PathBuf, How)>),
-    /// The collection was brought up to date and something had changed.
-    Updated(&'a IndexReport),
-    /// Large work waits.
-    Paused(Strain),
-    /// It goes on.
-    Resumed,
-    /// A root is gone; what was indexed of it stays.
-    Gone(&'a Path),
-    /// It is back.
-    Returned(&'a Path),
-    /// The system cannot report on this root, so that it is polled.
-    Polling(&'a Path, String),
-    /// Somebody else writes to the collection.
-    Waiting(&'a str),
-    /// Something failed and is tried again.
-    Trouble(String),
-}
-
-/// Hears what happens; its error ends the watch.
-pub type Listener<'l> = dyn FnMut(Told<'_>) -> anyhow::Result<()> + 'l;
-
-/// What to follow, and how.
-pub struct Plan {
-    /// Folders and files.
-    pub roots: Vec<PathBuf>,
-    /// How files are found and read.
-    pub options: ReadOptions,
-    /// What else the collection's settings say.
-    pub settings: Settings,
-    /// Poll everything, this often.
-    pub poll: Option<Duration>,
-    /// Never wait for mains power or a quieter moment.
-    pub always: bool,
-}
 
 struct Watched {
     root: Root,
@@ -166,7 +127,9 @@ impl Follower {
 
     fn begin(&mut self, tell: &mut Listener<'_>) -> anyhow::Result<()> {
         for index in 0..self.watched.len() {
-            if self.watched[index].root.begin() {
+            // What cannot be told is taken for the careful answer.
+            let known = self.engine.holds(self.watched[index].root.path());
+            if self.watched[index].root.begin(known.unwrap_or(true)) {
                 self.watch(index, tell)?;
             } else {
                 tell(Told::Gone(self.watched[index].root.path()))?;
@@ -264,7 +227,7 @@ impl Follower {
     fn next(&mut self) -> Option<Work> {
         let fresh = self.inbox.with(|pending| pending.take(Instant::now()));
         if self.parked.is_some() && self.strain().is_none() {
-            return join(self.parked.take(), fresh);
+            return Work::join(self.parked.take(), fresh);
         }
         fresh
     }
@@ -300,7 +263,7 @@ impl Follower {
     }
 
     fn park(&mut self, work: Work, strain: Strain, tell: &mut Listener<'_>) -> anyhow::Result<()> {
-        self.parked = join(self.parked.take(), Some(work));
+        self.parked = Work::join(self.parked.take(), Some(work));
         match std::mem::replace(&mut self.is_paused, true) {
             true => Ok(()),
             false => tell(Told::Paused(strain)),
@@ -411,27 +374,6 @@ fn is_strained_at_work(ease: Option<&Mutex<Ease>>) -> bool {
     })
 }
 
-/// Both pieces of work.
-fn join(a: Option<Work>, b: Option<Work>) -> Option<Work> {
-    match (a, b) {
-        (Some(Work::Some(mut a)), Some(Work::Some(b))) => {
-            a.extend(b);
-            a.sort_unstable();
-            a.dedup();
-            Some(if a.len() > MOST_PARKED {
-                Work::All
-            } else {
-                Work::Some(a)
-            })
-        }
-        (Some(_), Some(_)) => Some(Work::All),
-        (one, None) | (None, one) => one,
-    }
-}
-
-/// Paths that wait; beyond them everything is compared.
-const MOST_PARKED: usize = 4096;
-
 /// Who holds the collection, if that is what went wrong.
 fn holder_of(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref::<EngineError>()? {
@@ -448,23 +390,5 @@ fn why(error: &notify::Error) -> String {
                 .to_owned()
         }
         _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parked_work_grows_into_everything_and_no_further() {
-        let some = |range: std::ops::Range<usize>| {
-            Some(Work::Some(
-                range.map(|i| PathBuf::from(format!("/{i:05}"))).collect(),
-            ))
-        };
-        assert_eq!(join(some(0..2), some(1..3)), some(0..3));
-        assert_eq!(join(some(0..4000), some(4000..8000)), Some(Work::All));
-        assert_eq!(join(Some(Work::All), some(0..1)), Some(Work::All));
-        assert_eq!(join(None, None), None);
     }
 }

@@ -34,6 +34,24 @@ impl Work {
             Self::All => None,
         }
     }
+
+    /// Both pieces of work.
+    pub fn join(a: Option<Self>, b: Option<Self>) -> Option<Self> {
+        match (a, b) {
+            (Some(Self::Some(mut a)), Some(Self::Some(b))) => {
+                a.extend(b);
+                a.sort_unstable();
+                a.dedup();
+                Some(if a.len() > MOST_PATHS {
+                    Self::All
+                } else {
+                    Self::Some(a)
+                })
+            }
+            (Some(_), Some(_)) => Some(Self::All),
+            (one, None) | (None, one) => one,
+        }
+    }
 }
 
 /// Changes that were reported. Bounded however many there are.
@@ -264,6 +282,18 @@ mod tests {
             looks += usize::from(new);
         }
         assert_eq!(looks, 1);
+    }
+
+    #[test]
+    fn work_grows_into_everything_and_no_further() {
+        let some = |range: std::ops::Range<usize>| {
+            let path = |i| PathBuf::from(format!("/{i:05}"));
+            Some(Work::Some(range.map(path).collect()))
+        };
+        assert_eq!(Work::join(some(0..2), some(1..3)), some(0..3));
+        assert_eq!(Work::join(some(0..4000), some(4000..8000)), Some(Work::All));
+        assert_eq!(Work::join(Some(Work::All), some(0..1)), Some(Work::All));
+        assert_eq!(Work::join(None, None), None);
     }
 
     #[test]

@@ -57,9 +57,10 @@ impl Root {
         }
     }
 
-    /// The first look: an empty folder is there too.
-    pub fn begin(&mut self) -> bool {
-        self.seen = identity(&self.path);
+    /// The first look. An empty folder is there too, unless it should hold something.
+    pub fn begin(&mut self, should_hold: bool) -> bool {
+        let waits = should_hold && is_empty_folder(&self.path);
+        self.seen = identity(&self.path).filter(|_| !waits);
         self.is_there()
     }
 
@@ -104,7 +105,7 @@ mod tests {
         fs::create_dir(&path).expect("made");
         fs::write(path.join("a.txt"), "a").expect("written");
         let mut root = Root::new(path.clone());
-        assert!(root.begin());
+        assert!(root.begin(false));
         assert_eq!(root.look(), News::Same);
         fs::rename(&path, dir.path().join("elsewhere")).expect("moved");
         assert_eq!((root.look(), root.look()), (News::Gone, News::Same));
@@ -115,6 +116,18 @@ mod tests {
         assert_eq!((root.look(), root.look()), (News::Returned, News::Same));
     }
 
+    #[test]
+    fn an_empty_folder_that_should_hold_something_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut root = Root::new(dir.path().to_owned());
+        assert!(!root.begin(true));
+        assert_eq!(root.look(), News::Same);
+        fs::write(dir.path().join("a.txt"), "a").expect("written");
+        assert_eq!(root.look(), News::Returned);
+        let mut filled = Root::new(dir.path().to_owned());
+        assert!(filled.begin(true));
+    }
+
     #[cfg(unix)]
     #[test]
     fn another_folder_of_the_same_name_is_noticed() {
@@ -122,7 +135,7 @@ mod tests {
         let path = dir.path().join("notes");
         fs::create_dir(&path).expect("made");
         let mut root = Root::new(path.clone());
-        assert!(root.begin());
+        assert!(root.begin(false));
         fs::create_dir(dir.path().join("new")).expect("made");
         fs::write(dir.path().join("new/a.txt"), "a").expect("written");
         fs::rename(&path, dir.path().join("old")).expect("moved");
@@ -136,7 +149,7 @@ mod tests {
         let path = dir.path().join("a.txt");
         fs::write(&path, "a").expect("written");
         let mut root = Root::new(path.clone());
-        assert!(root.begin());
+        assert!(root.begin(false));
         fs::write(dir.path().join("b"), "b").expect("written");
         fs::rename(dir.path().join("b"), &path).expect("replaced");
         assert_eq!(root.look(), News::Same);
