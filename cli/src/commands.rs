@@ -11,6 +11,7 @@ use crate::args::{Cli, Command};
 use crate::session::Session;
 use crate::tui;
 
+mod compact;
 mod compare;
 mod doctor;
 pub(crate) mod encoders;
@@ -47,6 +48,7 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Remove(args)) => remove::run(args, session),
         Some(Command::Status) => status::run(session),
         Some(Command::Doctor(args)) => doctor::run(args, session),
+        Some(Command::Compact) => compact::run(session),
         Some(Command::Model(args)) => model::run(args, session),
         Some(Command::Eval(args)) => eval::run(args, session),
         Some(Command::Compare(args)) => compare::run(args, session),

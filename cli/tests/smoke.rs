@@ -6,11 +6,12 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-#[path = "smoke/collections.rs"]
 mod collections;
-#[path = "smoke/mcp.rs"]
+mod faults;
+mod hostile;
+mod kill;
 mod mcp;
-#[path = "smoke/watch.rs"]
+mod together;
 mod watch;
 
 /// A home of askance's own and a folder of files, both gone with the test.

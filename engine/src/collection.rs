@@ -1,6 +1,5 @@
 //! What is a collection to the rest of the program? A folder that can be searched while one writer changes it.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,8 +11,8 @@ use storage::{GenerationId, PassageId, Task};
 use crate::bm25::Bm25Index;
 use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
+use crate::guard::guarded;
 use crate::index::{self, Scope, Session, check_identity, failures, identity_of};
-use crate::ingest::walk::{Within, walk_within};
 use crate::report::{IndexReport, RemoveReport, Status};
 use crate::request::IndexRequest;
 
@@ -44,21 +43,25 @@ impl Snapshot {
         let Some(collection) = Collection::open(dir)? else {
             return Ok(Self::default());
         };
-        let open = collection.open_current(|generation| {
-            let index = Bm25Index::open(&generation.dir.join("bm25"))?;
-            let live = index.live().iter().map(PassageId).collect();
-            Ok::<_, EngineError>(Open {
-                generation: generation.clone(),
-                matrix: generation.matrix()?,
-                index,
-                live,
-            })
-        })?;
+        let open = collection.open_current(|generation| guarded(dir, || Open::new(generation)))?;
         Ok(Self { open })
     }
 
     fn id(&self) -> Option<GenerationId> {
         self.open.as_ref().map(|open| open.generation.id)
+    }
+}
+
+impl Open {
+    fn new(generation: &Generation) -> Result<Self, EngineError> {
+        let index = Bm25Index::open(&generation.dir.join("bm25"))?;
+        let live = index.live().iter().map(PassageId).collect();
+        Ok(Self {
+            generation: generation.clone(),
+            matrix: generation.matrix()?,
+            index,
+            live,
+        })
     }
 }
 
@@ -148,9 +151,10 @@ impl Engine {
     ) -> Result<T, EngineError> {
         let collection = Collection::create_or_open(&self.dir)?;
         let lock = collection.lock()?;
-        let mut session = Session::open(&lock, encoder, report)?;
-        let done = work(&mut session, report);
-        drop(session);
+        let done = guarded(&self.dir, || {
+            let mut session = Session::open(&lock, encoder, report)?;
+            work(&mut session, report)
+        });
         self.refresh()?;
         done
     }
@@ -171,86 +175,9 @@ impl Engine {
         let encoder = request.encoder.clone().or_else(|| self.encoder());
         let mut report = IndexReport::default();
         self.write(encoder, &mut report, |session, report| {
-            let scope = Scope {
-                roots: &roots,
-                within: None,
-                anew: false,
-            };
-            index::run(session, &scope, &request.options, report, task)
+            index::run(session, &Scope::all(&roots), &request.options, report, task)
         })?;
         Ok(report)
-    }
-
-    /// As [`Engine::index`], looking only at the files and folders in `changed` that lie below the request's paths: what
-    /// is new there is added, what changed renewed, what is gone removed. No path becomes a root. For callers that are
-    /// told of changes; `changed` holds absolute paths without symbolic links.
-    ///
-    /// # Errors
-    /// As [`Engine::index`].
-    pub fn update(
-        &self,
-        request: &IndexRequest,
-        changed: &[PathBuf],
-        task: Task<'_>,
-    ) -> Result<IndexReport, EngineError> {
-        let roots = absolute(&request.paths)?;
-        let within = below(changed, &roots);
-        let encoder = request.encoder.clone().or_else(|| self.encoder());
-        let mut report = IndexReport::default();
-        self.write(encoder, &mut report, |session, report| {
-            let scope = Scope {
-                roots: &roots,
-                within: Some(&within),
-                anew: false,
-            };
-            index::run(session, &scope, &request.options, report, task)
-        })?;
-        Ok(report)
-    }
-
-    /// Whether [`Engine::update`] could find anything to do: whether one of `changed` is indexed, or is a file that would
-    /// be looked into. Takes no lock, so that a build in an ignored folder costs next to nothing.
-    ///
-    /// # Errors
-    /// A root that is missing, or damaged files.
-    pub fn concerns(
-        &self,
-        request: &IndexRequest,
-        changed: &[PathBuf],
-    ) -> Result<bool, EngineError> {
-        let roots = absolute(&request.paths)?;
-        let within = below(changed, &roots);
-        let mut found = false;
-        walk_within(
-            &roots,
-            Some(&within),
-            &request.options,
-            &[self.dir.clone()],
-            |_| {
-                found = true;
-                ControlFlow::Break(())
-            },
-        )?;
-        Ok(found || self.holds_any(|path| within.contains(path))?)
-    }
-
-    /// Whether a document at or below `path` is indexed, whatever is on the disk.
-    ///
-    /// # Errors
-    /// Damaged files.
-    pub fn holds(&self, path: &Path) -> Result<bool, EngineError> {
-        self.holds_any(|document| document.starts_with(path))
-    }
-
-    fn holds_any(&self, wanted: impl Fn(&Path) -> bool) -> Result<bool, EngineError> {
-        let snapshot = self.snapshot();
-        let Some(open) = &snapshot.open else {
-            return Ok(false);
-        };
-        Ok(!open
-            .index
-            .paths(1, |path| wanted(Path::new(path)))?
-            .is_empty())
     }
 
     /// Takes files and folders out of the collection. The files themselves are not touched.
@@ -360,13 +287,8 @@ fn describe(generation: &Generation, status: &mut Status) {
     status.encoder = manifest.encoder.as_ref().map(identity_of);
 }
 
-fn below(changed: &[PathBuf], roots: &[PathBuf]) -> Within {
-    let inside = |path: &&PathBuf| roots.iter().any(|root| path.starts_with(root));
-    changed.iter().filter(inside).collect()
-}
-
 /// Resolved paths, so that one file has one name whatever folder askance is started in.
-fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
+pub(crate) fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
     paths
         .iter()
         .map(|path| path.canonicalize().map_err(EngineError::io("read", path)))

@@ -130,11 +130,14 @@ pub mod models;
 
 // A query to hits.
 mod collection;
+mod compact;
 mod doctor;
 pub mod fuse;
+mod guard;
 pub mod reading;
 mod search;
 pub mod snippet;
+mod update;
 
 // Data sets and scores.
 pub mod dataset;

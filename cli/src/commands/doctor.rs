@@ -23,6 +23,7 @@ pub fn run(args: &DoctorArgs, session: &mut Session) -> anyhow::Result<Exit> {
         (
             DoctorReport {
                 checks: found.checks,
+                planned: Vec::new(),
                 repaired: repaired.repaired,
             },
             remaining,

@@ -44,6 +44,17 @@ pub(crate) struct Scope<'a> {
     pub anew: bool,
 }
 
+impl<'a> Scope<'a> {
+    /// Everything below the roots.
+    pub(crate) fn all(roots: &'a [PathBuf]) -> Self {
+        Self {
+            roots,
+            within: None,
+            anew: false,
+        }
+    }
+}
+
 /// Walks the roots and compares what is there with the records.
 pub(crate) fn plan(
     session: &Session<'_>,

@@ -33,6 +33,7 @@ const MANIFEST: &str = "MANIFEST";
 const GENERATIONS: &str = "generations";
 /// What a person wants of the collection; the engine reads it.
 const SETTINGS: &str = "settings.toml";
+const DOCUMENTS: &str = "documents";
 
 /// Times a reader follows a moving `CURRENT` before it gives up.
 const ATTEMPTS: usize = 10;
@@ -96,6 +97,17 @@ impl Collection {
             return Err(StorageError::Invalid(message));
         }
         disk::create_private_dir(&dir.join(GENERATIONS))?;
+        // An empty folder of the person's own may be open to others.
+        disk::make_private(dir)?;
+        Self::mark(dir)
+    }
+
+    /// Writes the file that says what the folder is anew, for a folder whose own is damaged.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`], also when `dir` holds no generations.
+    pub fn mark(dir: &Path) -> Result<Self, StorageError> {
+        disk::entries(&dir.join(GENERATIONS))?;
         let line = text::plain("collection", COLLECTION_VERSION);
         disk::replace_atomically(&dir.join(COLLECTION), line.as_bytes())?;
         let dir = dir.to_path_buf();
@@ -109,7 +121,7 @@ impl Collection {
 
     /// Folder of the writer's document records.
     pub fn documents_dir(&self) -> PathBuf {
-        self.dir.join("documents")
+        self.dir.join(DOCUMENTS)
     }
 
     /// Folder of the engine's working BM25 index.
