@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use engine::settings::parse_size;
 
+mod bench;
 mod evaluate;
 mod examples;
 mod mcp;
@@ -14,6 +15,7 @@ mod model;
 mod search;
 mod watch;
 
+pub use bench::{AnnArgs, BenchArgs, BenchCommand, EncodeArgs, MetricArg, RoleArg, SettingArg};
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
 pub use mcp::McpArgs;
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
@@ -97,6 +99,12 @@ pub enum Command {
     /// Compare two run files query by query, with a significance test
     #[command(after_help = examples::COMPARE)]
     Compare(CompareArgs),
+    /// Write the vectors of texts to a .npy file
+    #[command(after_help = examples::ENCODE)]
+    Encode(EncodeArgs),
+    /// Measure how fast and how exact search is on your own vectors
+    #[command(after_help = examples::BENCH)]
+    Bench(BenchArgs),
     /// Follow files and folders as they change
     #[command(after_help = examples::WATCH)]
     Watch(WatchArgs),
@@ -154,6 +162,12 @@ pub struct DoctorArgs {
     /// Rebuild what is damaged from what is sound; the indexed files themselves are never touched
     #[arg(long)]
     pub repair: bool,
+}
+
+/// A share from 0 to 1.
+fn parse_share(text: &str) -> Result<f32, String> {
+    let share = text.parse::<f32>().ok().filter(|s| (0.0..=1.0).contains(s));
+    share.ok_or_else(|| format!("'{text}' is no share; write a number from 0 to 1"))
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use crate::args::{Cli, Command};
 use crate::session::Session;
 use crate::tui;
 
+mod bench;
 mod compact;
 mod compare;
 mod doctor;
+mod encode;
 pub(crate) mod encoders;
 mod eval;
 mod index;
@@ -52,6 +54,8 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Model(args)) => model::run(args, session),
         Some(Command::Eval(args)) => eval::run(args, session),
         Some(Command::Compare(args)) => compare::run(args, session),
+        Some(Command::Encode(args)) => encode::run(args, session),
+        Some(Command::Bench(args)) => bench::run(args, session),
         Some(Command::Watch(args)) => watch::run(args, session),
         Some(Command::Mcp(args)) => mcp::run(args, session),
         Some(Command::Completions { shell }) => completions(*shell, session),

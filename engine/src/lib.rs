@@ -134,6 +134,7 @@ mod compact;
 mod doctor;
 pub mod fuse;
 mod guard;
+mod nearest;
 pub mod reading;
 mod search;
 pub mod snippet;
@@ -145,3 +146,4 @@ pub mod eval;
 
 pub use collection::Engine;
 pub use error::EngineError;
+pub use index::lists::INDEX_FROM;
