@@ -131,14 +131,14 @@ impl Open {
     }
 }
 
-/// The document's title, or its file name.
+/// What a document is called: its title, or its folder and name, since many files are called `mod.rs` or `notes.txt`.
 pub(crate) fn title_of(stored: &StoredPassage) -> String {
-    if stored.title.is_empty() {
-        let name = stored.path.rsplit('/').next().unwrap_or_default();
-        name.to_owned()
-    } else {
-        stored.title.clone()
+    if !stored.title.is_empty() {
+        return stored.title.clone();
     }
+    let start = stored.path.rmatch_indices('/').nth(1);
+    let name = &stored.path[start.map_or(0, |(at, _)| at + 1)..];
+    name.trim_start_matches('/').to_owned()
 }
 
 impl DocumentText {
