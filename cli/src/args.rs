@@ -13,6 +13,9 @@ mod examples;
 mod mcp;
 mod model;
 mod search;
+mod serve;
+#[cfg(feature = "trainer")]
+mod train;
 mod watch;
 
 pub use bench::{AnnArgs, BenchArgs, BenchCommand, EncodeArgs, MetricArg, RoleArg, SettingArg};
@@ -20,6 +23,9 @@ pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
 pub use mcp::McpArgs;
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
+pub use serve::ServeArgs;
+#[cfg(feature = "trainer")]
+pub use train::{TrainArgs, TrainCommand, TrainReportArgs, TrainRunArgs, TrainSettings};
 pub use watch::WatchArgs;
 
 /// Search the files on this computer by word and by meaning, offline.
@@ -99,6 +105,10 @@ pub enum Command {
     /// Compare two run files query by query, with a significance test
     #[command(after_help = examples::COMPARE)]
     Compare(CompareArgs),
+    /// Make an encoder better on your own texts, or on a set with known answers
+    #[cfg(feature = "trainer")]
+    #[command(after_help = examples::TRAIN)]
+    Train(TrainArgs),
     /// Write the vectors of texts to a .npy file
     #[command(after_help = examples::ENCODE)]
     Encode(EncodeArgs),
@@ -111,6 +121,9 @@ pub enum Command {
     /// Let a chat assistant search the collections (Model Context Protocol)
     #[command(after_help = examples::MCP)]
     Mcp(McpArgs),
+    /// Search from a browser and from programs, over HTTP on this computer
+    #[command(after_help = examples::SERVE)]
+    Serve(ServeArgs),
     /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {

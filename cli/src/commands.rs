@@ -24,7 +24,10 @@ mod model;
 mod notice;
 mod remove;
 mod search;
+mod serve;
 mod status;
+#[cfg(feature = "trainer")]
+mod train;
 mod watch;
 
 const WELCOME: &str = "\
@@ -54,8 +57,11 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Model(args)) => model::run(args, session),
         Some(Command::Eval(args)) => eval::run(args, session),
         Some(Command::Compare(args)) => compare::run(args, session),
+        #[cfg(feature = "trainer")]
+        Some(Command::Train(args)) => train::run(args, session),
         Some(Command::Encode(args)) => encode::run(args, session),
         Some(Command::Bench(args)) => bench::run(args, session),
+        Some(Command::Serve(args)) => serve::run(args, session),
         Some(Command::Watch(args)) => watch::run(args, session),
         Some(Command::Mcp(args)) => mcp::run(args, session),
         Some(Command::Completions { shell }) => completions(*shell, session),

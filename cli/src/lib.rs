@@ -12,6 +12,7 @@ pub mod resolve;
 // The two streams, and how long work is watched and stopped.
 pub mod interrupt;
 pub mod io;
+pub mod live;
 pub mod progress;
 pub mod session;
 pub mod talk;
@@ -24,8 +25,10 @@ pub mod tui;
 pub mod watch;
 
 // One file a verb, and the faces of what they give.
+pub mod answer;
 pub mod commands;
 pub mod output;
+pub mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use crate::Exit;
 use crate::args::GlobalArgs;
 use crate::interrupt::Interrupt;
 use crate::io::{Io, sentence};
+use crate::live::Beacon;
 use crate::output::{Closed, Face, Screen};
 use crate::progress::Meter;
 use crate::resolve::Places;
@@ -76,14 +77,30 @@ impl Session {
 
     /// Runs long work with a progress display, stopped by Ctrl-C at its next safe point.
     pub fn long<T>(&self, work: impl FnOnce(Task<'_>) -> T) -> T {
-        let meter = Meter::new(&self.talk);
-        self.interrupt
-            .during(|flag| work(Task::new(&|progress| meter.report(progress), flag)))
+        self.long_on(|task, _| work(task))
     }
 
-    /// What Ctrl-C raises, for work that goes on until it is pressed.
-    pub fn interrupt(&self) -> Interrupt {
-        self.interrupt.clone()
+    /// [`Session::long`] for work that has more to show than how far it is.
+    pub fn long_on<T>(&self, work: impl FnOnce(Task<'_>, &Meter<'_>) -> T) -> T {
+        let meter = Meter::new(&self.talk);
+        self.interrupt
+            .during(|flag| work(Task::new(&|progress| meter.report(progress), flag), &meter))
+    }
+
+    /// The same for work that writes to the collection: whoever shows the collection meanwhile sees how far it is.
+    pub fn writing<T>(&self, work: impl FnOnce(Task<'_>) -> T) -> T {
+        let meter = Meter::new(&self.talk);
+        let beacon = Beacon::new(&self.places.collection);
+        let report = |progress| {
+            meter.report(progress);
+            beacon.report(progress);
+        };
+        self.interrupt.during(|flag| work(Task::new(&report, flag)))
+    }
+
+    /// What Ctrl-C raises.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Whether Ctrl-C was pressed.

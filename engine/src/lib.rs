@@ -128,7 +128,8 @@ mod index;
 // Which encoders there are to choose from.
 pub mod models;
 
-// A query to hits.
+// A query to hits, and what lies around them.
+pub mod browse;
 mod collection;
 mod compact;
 mod doctor;
@@ -137,6 +138,7 @@ mod guard;
 mod nearest;
 pub mod reading;
 mod search;
+mod similar;
 pub mod snippet;
 mod update;
 

@@ -115,18 +115,44 @@ impl Engine {
     }
 }
 
+/// What a search starts from beside its words: a passage to find more like.
+#[derive(Default)]
+pub(crate) struct Like {
+    /// The passage's row, in place of the query's vector.
+    pub(crate) vector: Option<Vec<f32>>,
+    /// Passages that are no answer.
+    pub(crate) without: Vec<PassageId>,
+}
+
 /// Ranks the passages of `open` for `request`; each leg's list is cut at [`fuse::DEPTH`].
 pub(crate) fn rank<'o>(
     open: &'o Open,
     encoder: Option<Arc<dyn Encoder>>,
     request: &SearchRequest,
 ) -> Result<Ranking<'o>, EngineError> {
+    rank_like(open, encoder, request, Like::default())
+}
+
+/// The same, starting from a passage.
+pub(crate) fn rank_like<'o>(
+    open: &'o Open,
+    encoder: Option<Arc<dyn Encoder>>,
+    request: &SearchRequest,
+    like: Like,
+) -> Result<Ranking<'o>, EngineError> {
     let mut warnings = Vec::new();
     let query = parse(request);
     request.check_clauses(query.clauses.len())?;
     let (mode, encoder) = resolve_mode(open, encoder, request.mode, &mut warnings)?;
     let started = Instant::now();
-    let allowed = allowed(open, &query, request)?;
+    let mut allowed = allowed(open, &query, request)?;
+    if !like.without.is_empty() {
+        let mut rest = allowed.unwrap_or_else(|| open.index.live().clone());
+        like.without.iter().for_each(|id| {
+            rest.remove(id.0);
+        });
+        allowed = Some(rest);
+    }
     let filtered = milliseconds(started);
     let kept: Option<PassageSet> = allowed
         .as_ref()
@@ -140,7 +166,9 @@ pub(crate) fn rank<'o>(
         },
         || {
             encoder
-                .map(|encoder| timed(|| dense_leg(open, encoder, &query, keep, request)))
+                .map(|encoder| {
+                    timed(|| dense_leg(open, encoder, &query, like.vector, keep, request))
+                })
                 .transpose()
         },
     );
@@ -168,7 +196,7 @@ pub(crate) fn rank<'o>(
     })
 }
 
-fn parse(request: &SearchRequest) -> ParsedQuery {
+pub(crate) fn parse(request: &SearchRequest) -> ParsedQuery {
     if request.literal {
         ParsedQuery::words(&request.query, request.fuzzy)
     } else {
@@ -247,6 +275,7 @@ fn dense_leg(
     open: &Open,
     encoder: Arc<dyn Encoder>,
     query: &ParsedQuery,
+    vector: Option<Vec<f32>>,
     keep: &PassageSet,
     request: &SearchRequest,
 ) -> Result<DenseLeg, EngineError> {
@@ -266,9 +295,14 @@ fn dense_leg(
             warning: None,
         });
     };
-    let vector = encoder
-        .encode(&[&text], Role::Query, Task::silent())?
-        .values;
+    let vector = match vector {
+        Some(vector) => vector,
+        None => {
+            encoder
+                .encode(&[&text], Role::Query, Task::silent())?
+                .values
+        }
+    };
     let Nearest { hits, how, warning } = vectors.nearest(&vector, keep, request)?;
     Ok(DenseLeg {
         encoder,
@@ -366,7 +400,11 @@ impl Ranking<'_> {
     }
 
     /// The first `limit` hits with snippets.
-    fn respond(mut self, open: &Open, limit: usize) -> Result<SearchResponse, EngineError> {
+    pub(crate) fn respond(
+        mut self,
+        open: &Open,
+        limit: usize,
+    ) -> Result<SearchResponse, EngineError> {
         let started = Instant::now();
         let shown: Vec<Fused> = self.order.iter().take(limit).copied().collect();
         let matcher = open.index.matcher(&self.query)?;

@@ -38,7 +38,7 @@ pub fn run(args: &WatchArgs, session: &mut Session) -> anyhow::Result<Exit> {
     };
     let (mut follower, warning) = Follower::new(engine, session.models(), plan)?;
     session.warn(warning.as_slice());
-    let interrupt = session.interrupt();
+    let interrupt = session.interrupt().clone();
     let outcome = interrupt.during(|stop| follower.run(stop, &mut |told| tell(&told, session)));
     outcome.map(|()| Exit::Done)
 }

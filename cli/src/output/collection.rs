@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::text::{duration, escape};
 use super::{Page, Report, json, settings, style};
+use crate::answer::CollectionJson;
 use crate::talk::shown;
-use crate::warn::Warning;
+use crate::warn::{Warning, texts};
 
 /// What a run of indexing did.
 pub struct Indexed {
@@ -188,29 +189,15 @@ pub struct Held {
 
 impl Report for Held {
     fn json(&self) -> Value {
-        let s = &self.status;
-        json!({
-            "collection": json::path(&s.collection),
-            "generation": s.generation,
-            "published": s.published,
-            "roots": json::paths(&s.roots),
-            "documents": s.documents,
-            "passages": s.passages,
-            "text_bytes": s.text_bytes,
-            "extensions": json::object(&s.extensions),
-            "encoder": s.encoder,
-            "device": s.encoder.as_ref().map(|_| self.device),
-            "precision": self.precision,
-            "dense_search": s.dense_search,
-            "index": s.index,
-            "index_damage": s.index_damage,
-            "bytes_on_disk": json::object(&s.bytes_on_disk),
-            "failures": json::failures(&s.failures),
-            "writer": s.writer,
-            "settings": settings::json(&self.settings),
-            "others": self.others.iter().map(other_json).collect::<Value>(),
-            "warnings": json::warnings(&self.warnings),
-        })
+        let mut status = json!(CollectionJson::new(
+            &self.status,
+            self.device,
+            self.precision,
+            texts(&self.warnings)
+        ));
+        status["settings"] = settings::json(&self.settings);
+        status["others"] = self.others.iter().map(other_json).collect();
+        status
     }
 
     fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
