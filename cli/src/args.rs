@@ -5,24 +5,28 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use engine::request::ReadOptions;
+use engine::settings::parse_size;
 
 mod bench;
 mod evaluate;
 mod examples;
+mod mcp;
 mod model;
 mod search;
 mod serve;
 #[cfg(feature = "trainer")]
 mod train;
+mod watch;
 
 pub use bench::{AnnArgs, BenchArgs, BenchCommand, EncodeArgs, MetricArg, RoleArg, SettingArg};
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
+pub use mcp::McpArgs;
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
 pub use serve::ServeArgs;
 #[cfg(feature = "trainer")]
 pub use train::{TrainArgs, TrainCommand, TrainReportArgs, TrainRunArgs, TrainSettings};
+pub use watch::WatchArgs;
 
 /// Search the files on this computer by word and by meaning, offline.
 #[derive(Debug, Parser)]
@@ -46,7 +50,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct GlobalArgs {
-    /// Folder of the collection [env: ASKANCE_COLLECTION] [default: `default` in the platform's data folder]
+    /// Folder of the collection, or @NAME for one in the platform's data folder [env: ASKANCE_COLLECTION] [default: @default]
     #[arg(long, global = true, value_name = "DIR")]
     pub collection: Option<PathBuf>,
     /// Print one JSON object to stdout instead of text
@@ -111,6 +115,12 @@ pub enum Command {
     /// Measure how fast and how exact search is on your own vectors
     #[command(after_help = examples::BENCH)]
     Bench(BenchArgs),
+    /// Follow files and folders as they change
+    #[command(after_help = examples::WATCH)]
+    Watch(WatchArgs),
+    /// Let a chat assistant search the collections (Model Context Protocol)
+    #[command(after_help = examples::MCP)]
+    Mcp(McpArgs),
     /// Search from a browser and from programs, over HTTP on this computer
     #[command(after_help = examples::SERVE)]
     Serve(ServeArgs),
@@ -128,16 +138,16 @@ pub enum Command {
 /// `askance index`.
 #[derive(Debug, Args)]
 pub struct IndexArgs {
-    /// Files and folders; unchanged files are not read again
-    #[arg(required = true, value_name = "PATH")]
+    /// Files and folders; unchanged files are not read again. None refreshes the folders of the collection
+    #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// How files are found.
     #[command(flatten)]
     pub read: ReadArgs,
 }
 
-/// How files are found and read.
-#[derive(Debug, Clone, Args)]
+/// How files are found and read, where the collection's settings do not say it.
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Which files")]
 pub struct ReadArgs {
     /// Enter hidden files and folders
@@ -146,25 +156,9 @@ pub struct ReadArgs {
     /// Read files that .gitignore and .ignore exclude
     #[arg(long)]
     pub no_ignore: bool,
-    /// Leave out larger files, with a warning: bytes, or 512K, 64M, 2G
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
-    pub max_size: u64,
-}
-
-impl Default for ReadArgs {
-    fn default() -> Self {
-        let ReadOptions {
-            hidden,
-            respect_ignore,
-            max_file_bytes,
-            ..
-        } = ReadOptions::default();
-        Self {
-            hidden,
-            no_ignore: !respect_ignore,
-            max_size: max_file_bytes,
-        }
-    }
+    /// Leave out larger files, with a warning: bytes, or 512K, 64M, 2G [default: 64M]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_size: Option<u64>,
 }
 
 /// `askance remove`.
@@ -187,19 +181,6 @@ pub struct DoctorArgs {
 fn parse_share(text: &str) -> Result<f32, String> {
     let share = text.parse::<f32>().ok().filter(|s| (0.0..=1.0).contains(s));
     share.ok_or_else(|| format!("'{text}' is no share; write a number from 0 to 1"))
-}
-
-/// Bytes from `512`, `512K`, `64M` or `2G` (powers of 1024).
-fn parse_size(text: &str) -> Result<u64, String> {
-    let advice = || format!("'{text}' is no size; write bytes, or a number with K, M or G");
-    let (digits, shift) = match text.trim().to_ascii_uppercase() {
-        t if t.ends_with('K') => (t[..t.len() - 1].to_owned(), 10),
-        t if t.ends_with('M') => (t[..t.len() - 1].to_owned(), 20),
-        t if t.ends_with('G') => (t[..t.len() - 1].to_owned(), 30),
-        t => (t, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| advice())?;
-    number.checked_mul(1 << shift).ok_or_else(advice)
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //! Each file has a `run` that takes what was typed, does it through the engine and shows one report.
 
 use clap::CommandFactory;
+use engine::Engine;
 use engine::ingest::extract::pdf;
 
 use crate::Exit;
 use crate::args::{Cli, Command};
 use crate::session::Session;
+use crate::tui;
 
 mod bench;
 mod compact;
@@ -17,6 +19,7 @@ mod encode;
 pub(crate) mod encoders;
 mod eval;
 mod index;
+mod mcp;
 mod model;
 mod notice;
 mod remove;
@@ -25,6 +28,7 @@ mod serve;
 mod status;
 #[cfg(feature = "trainer")]
 mod train;
+mod watch;
 
 const WELCOME: &str = "\
 askance searches the files on this computer by word and by meaning, offline.
@@ -32,6 +36,7 @@ askance searches the files on this computer by word and by meaning, offline.
   askance search --in ~/notes \"standing desk\"   index a folder and search it, in one go
   askance index ~/Documents                     add a folder to your collection
   askance search passport renewal               search everything you added
+  askance                                       search while you type, in a terminal
 
 `askance --help` lists every command, `askance COMMAND --help` shows examples.
 ";
@@ -42,7 +47,7 @@ askance searches the files on this computer by word and by meaning, offline.
 /// One sentence for the person; [`crate::output::Closed`] where whoever read stdout has gone.
 pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<Exit> {
     match command {
-        None => session.screen.raw(WELCOME.as_bytes()).map(|()| Exit::Done),
+        None => start(session),
         Some(Command::Index(args)) => index::run(args, session),
         Some(Command::Search(args)) => search::run(args, session),
         Some(Command::Remove(args)) => remove::run(args, session),
@@ -57,9 +62,20 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Encode(args)) => encode::run(args, session),
         Some(Command::Bench(args)) => bench::run(args, session),
         Some(Command::Serve(args)) => serve::run(args, session),
+        Some(Command::Watch(args)) => watch::run(args, session),
+        Some(Command::Mcp(args)) => mcp::run(args, session),
         Some(Command::Completions { shell }) => completions(*shell, session),
         Some(Command::PdfWorker) => pdf_worker(),
     }
+}
+
+/// The interactive search; the welcome where there is no terminal or nothing to search yet.
+fn start(session: &mut Session) -> anyhow::Result<Exit> {
+    let is_empty = Engine::glance(&session.places.collection)?.passages == 0;
+    if is_empty || !session.screen.is_human() || !tui::is_possible(session) {
+        return session.screen.raw(WELCOME.as_bytes()).map(|()| Exit::Done);
+    }
+    tui::run(session).map(|()| Exit::Done)
 }
 
 fn completions(shell: clap_complete::Shell, session: &mut Session) -> anyhow::Result<Exit> {

@@ -18,6 +18,12 @@ pub mod session;
 pub mod talk;
 pub mod warn;
 
+// Collections that stay open, and the faces that keep them so.
+pub mod mcp;
+pub mod shelf;
+pub mod tui;
+pub mod watch;
+
 // One file a verb, and the faces of what they give.
 pub mod answer;
 pub mod commands;

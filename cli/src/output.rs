@@ -14,6 +14,7 @@ pub mod evaluation;
 pub mod hits;
 pub mod json;
 pub mod models;
+pub mod settings;
 pub mod text;
 #[cfg(feature = "trainer")]
 pub mod train;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use engine::request::ReadOptions;
+use engine::settings::Settings;
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 
 use crate::args::{GlobalArgs, ReadArgs};
@@ -18,6 +19,8 @@ const PDF_WORKER: &str = "pdf-worker";
 pub struct Places {
     /// The collection that commands speak of.
     pub collection: PathBuf,
+    /// Collections that have a name, one folder each.
+    pub collections: PathBuf,
     /// Encoders, one folder each.
     pub models: PathBuf,
     /// Collections of `search --in` and scratch collections of `eval`; may be deleted at any time.
@@ -42,11 +45,13 @@ impl Places {
         };
         let named = global.collection.as_deref();
         let named = named.or(io.variable("ASKANCE_COLLECTION").map(Path::new));
+        let collections = base.data.join("collections");
         Ok(Self {
-            collection: named.map_or_else(
-                || base.data.join("collections").join("default"),
-                |dir| current.join(dir),
-            ),
+            collection: match named {
+                None => collections.join("default"),
+                Some(named) => collection(named, &collections, &current)?,
+            },
+            collections,
             models: base.data.join("models"),
             cache: base.cache,
             state: base.state,
@@ -59,6 +64,18 @@ impl Places {
         let hash = blake3::hash(canonical.as_os_str().as_encoded_bytes()).to_hex();
         self.cache.join("collections").join(&hash[..32])
     }
+}
+
+/// The folder that was named: `@work` lies among the collections, anything else is a path.
+fn collection(named: &Path, collections: &Path, current: &Path) -> anyhow::Result<PathBuf> {
+    let Some(name) = named.to_str().and_then(|text| text.strip_prefix('@')) else {
+        return Ok(current.join(named));
+    };
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
+        bail!("'@{name}' is no name of a collection; use letters, digits, '-', '_' and '.'");
+    }
+    Ok(collections.join(name))
 }
 
 struct Base {
@@ -124,18 +141,28 @@ pub fn perhaps_gone(typed: &Path, current: &Path) -> PathBuf {
     }
 }
 
-/// How files are found and read; PDFs by this very program in a process of its own.
+/// The settings of the collection in `dir`.
+///
+/// # Errors
+/// One sentence that names the file and the setting.
+pub fn settings(dir: &Path) -> anyhow::Result<Settings> {
+    Ok(Settings::read(dir, etcetera::home_dir().ok().as_deref())?)
+}
+
+/// How files are found and read, by the settings and what was typed; PDFs by this very program in a process of its own.
 ///
 /// # Errors
 /// The system does not tell where this program lies.
-pub fn read_options(typed: &ReadArgs) -> anyhow::Result<ReadOptions> {
+pub fn read_options(typed: &ReadArgs, settings: &Settings) -> anyhow::Result<ReadOptions> {
     let program =
         std::env::current_exe().context("cannot find this program's own file, which reads PDFs")?;
+    let set = settings.read_options();
     Ok(ReadOptions {
-        hidden: typed.hidden,
-        respect_ignore: !typed.no_ignore,
-        max_file_bytes: typed.max_size,
+        hidden: typed.hidden || set.hidden,
+        respect_ignore: !typed.no_ignore && set.respect_ignore,
+        max_file_bytes: typed.max_size.unwrap_or(set.max_file_bytes),
         pdf_worker: vec![program.into_os_string(), PDF_WORKER.into()],
+        ..set
     })
 }
 

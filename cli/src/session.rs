@@ -1,6 +1,6 @@
 //! What does every command have at hand?
 
-use anstream::AutoStream;
+use anstream::{AutoStream, ColorChoice};
 use engine::models::ModelStore;
 use storage::Task;
 
@@ -23,6 +23,10 @@ pub struct Session {
     pub screen: Screen,
     /// Where everything else goes.
     pub talk: Talk,
+    /// Whether stdout is a terminal that can be drawn on.
+    pub is_terminal: bool,
+    /// Whether stdout takes colour.
+    pub colour: bool,
     /// When the run began, in the person's time zone.
     pub now: jiff::Zoned,
     interrupt: Interrupt,
@@ -40,6 +44,7 @@ impl Session {
         };
         let out_colour = io.colour(global.color, io.out_is_terminal);
         let err_colour = io.colour(global.color, io.err_is_terminal);
+        let dumb = io.variable("TERM").is_some_and(|term| term == "dumb");
         let columns = if io.out_is_terminal { io.columns } else { 0 };
         Ok(Self {
             places,
@@ -53,6 +58,8 @@ impl Session {
                 if io.err_is_terminal { io.columns } else { 0 },
                 global.quiet,
             ),
+            is_terminal: io.out_is_terminal && !dumb,
+            colour: out_colour != ColorChoice::Never,
             now: jiff::Zoned::now(),
             interrupt: io.interrupt,
         })

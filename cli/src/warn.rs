@@ -38,6 +38,18 @@ pub enum Warning {
         /// Its folder.
         collection: PathBuf,
     },
+    /// Folders of the collection that are not there.
+    RootsGone {
+        /// The folders.
+        roots: Vec<PathBuf>,
+    },
+    /// The settings name another encoder than the one the vectors were made with.
+    OtherEncoder {
+        /// Encoder of the settings.
+        wanted: String,
+        /// Encoder of the vectors, if there are any.
+        found: Option<String>,
+    },
     /// A path that was to be removed is not in the collection.
     NotInCollection {
         /// The path.
@@ -81,6 +93,16 @@ impl fmt::Display for Warning {
                 "the collection {} is empty; fill it with `askance index PATH`, or search a folder with `--in PATH`",
                 collection.display()
             ),
+            Self::RootsGone { roots } => write!(
+                f,
+                "not there: {}; what was indexed of it stays until it returns or `askance remove` forgets it",
+                list(roots)
+            ),
+            Self::OtherEncoder { wanted, found } => write!(
+                f,
+                "the settings ask for the encoder {wanted}, and the collection {}; run `askance model use {wanted}`",
+                found.as_ref().map_or_else(|| "has no vectors".to_owned(), |name| format!("was encoded by {name}"))
+            ),
             Self::NotInCollection { path } => {
                 write!(f, "{} is not in the collection; `askance status` names its folders", path.display())
             }
@@ -92,6 +114,15 @@ impl fmt::Display for Warning {
             Self::Engine(text) => f.write_str(text),
         }
     }
+}
+
+/// Paths in one line.
+pub fn list(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
 }
 
 fn unreadable(f: &mut fmt::Formatter<'_>, failed: &[FileFailure]) -> fmt::Result {
@@ -154,6 +185,13 @@ mod tests {
                 collection: "/c".into(),
             },
             Warning::NotInCollection { path: "/p".into() },
+            Warning::RootsGone {
+                roots: vec!["/r".into()],
+            },
+            Warning::OtherEncoder {
+                wanted: "m".into(),
+                found: None,
+            },
         ];
         for lack in lacks {
             assert!(lack.to_string().contains("`askance "), "{lack}");

@@ -6,11 +6,14 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+mod collections;
 mod faults;
 mod hostile;
 mod kill;
+mod mcp;
 mod serve;
 mod together;
+mod watch;
 
 /// A home of askance's own and a folder of files, both gone with the test.
 struct Desk {

@@ -12,7 +12,7 @@ use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
 use crate::guard::guarded;
 use crate::index::lists::IndexPolicy;
-use crate::index::{self, Session, check_identity, failures, identity_of};
+use crate::index::{self, Scope, Session, check_identity, failures, identity_of};
 use crate::nearest::Vectors;
 use crate::report::{FileFailure, IndexReport, IndexStatus, RecallPoint, RemoveReport, Status};
 use crate::request::IndexRequest;
@@ -185,7 +185,7 @@ impl Engine {
         let encoder = request.encoder.clone().or_else(|| self.encoder());
         let mut report = IndexReport::default();
         self.write(encoder, &mut report, |session, report| {
-            index::run(session, &roots, &request.options, report, task)
+            index::run(session, &Scope::all(&roots), &request.options, report, task)
         })?;
         Ok(report)
     }
@@ -260,40 +260,72 @@ impl Engine {
     /// # Errors
     /// A failing disk.
     pub fn status(&self) -> Result<Status, EngineError> {
-        let writer = Collection::open(&self.dir)?
-            .map(|collection| collection.holder())
-            .transpose()?
-            .flatten();
         let snapshot = self.snapshot();
         let mut status = Status {
             collection: self.dir.clone(),
-            writer,
+            writer: writer(&self.dir)?,
             ..Status::default()
         };
-        let Some(open) = &snapshot.open else {
-            return Ok(status);
-        };
-        let manifest = &open.generation.manifest;
-        status.generation = open.generation.id.0;
-        status.published = Some(manifest.published.clone());
-        status.roots = manifest.roots.iter().map(PathBuf::from).collect();
-        (status.documents, status.passages) = (manifest.documents, manifest.live);
-        status.text_bytes = manifest.text_bytes;
-        status.extensions = index::extensions(manifest);
-        status.encoder = self.identity();
-        status.dense_search = open.vectors.as_ref().map(dense_search);
-        status.index = open.vectors.as_ref().and_then(index_status);
-        if let Some(vectors) = &open.vectors {
-            status.index_damage.clone_from(&vectors.damage);
+        if let Some(open) = &snapshot.open {
+            describe(&open.generation, &mut status);
+            status.dense_search = open.vectors.as_ref().map(dense_search);
+            status.index = open.vectors.as_ref().and_then(index_status);
+            if let Some(vectors) = &open.vectors {
+                status.index_damage.clone_from(&vectors.damage);
+            }
+            status.bytes_on_disk = bytes_on_disk(&self.dir, open);
+            status.failures.clone_from(&open.failures);
         }
-        status.bytes_on_disk = bytes_on_disk(&self.dir, open);
-        status.failures.clone_from(&open.failures);
         Ok(status)
+    }
+
+    /// What the manifest of the collection in `dir` says, without opening its stores: sizes on disk and failures are left
+    /// out.
+    ///
+    /// # Errors
+    /// A damaged collection, or one of a newer format.
+    pub fn glance(dir: &Path) -> Result<Status, EngineError> {
+        let mut status = Status {
+            collection: dir.to_owned(),
+            writer: writer(dir)?,
+            ..Status::default()
+        };
+        let current = Collection::open(dir)?.map(|collection| collection.current());
+        if let Some(generation) = current.transpose()?.flatten() {
+            describe(&generation, &mut status);
+        }
+        Ok(status)
+    }
+
+    /// Whether searches by meaning can run: the collection has vectors, and the encoder that made them was handed in.
+    pub fn has_encoder(&self) -> bool {
+        let identity = self.identity();
+        let encoder = self.encoder();
+        identity
+            .zip(encoder)
+            .is_some_and(|(identity, encoder)| identity.hash == encoder.identity().hash)
     }
 }
 
+/// Who writes to the collection right now.
+fn writer(dir: &Path) -> Result<Option<String>, EngineError> {
+    let holder = Collection::open(dir)?.map(|collection| collection.holder());
+    Ok(holder.transpose()?.flatten())
+}
+
+fn describe(generation: &Generation, status: &mut Status) {
+    let manifest = &generation.manifest;
+    status.generation = generation.id.0;
+    status.published = Some(manifest.published.clone());
+    status.roots = manifest.roots.iter().map(PathBuf::from).collect();
+    (status.documents, status.passages) = (manifest.documents, manifest.live);
+    status.text_bytes = manifest.text_bytes;
+    status.extensions = index::extensions(manifest);
+    status.encoder = manifest.encoder.as_ref().map(identity_of);
+}
+
 /// Resolved paths, so that one file has one name whatever folder askance is started in.
-fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
+pub(crate) fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
     paths
         .iter()
         .map(|path| path.canonicalize().map_err(EngineError::io("read", path)))

@@ -11,6 +11,7 @@ use storage::PassageId;
 use crate::bm25::StoredPassage;
 use crate::collection::{Engine, Open};
 use crate::error::EngineError;
+use crate::guard::guarded;
 use crate::report::{DocumentText, PassageText};
 
 #[cfg(test)]
@@ -26,7 +27,7 @@ impl Engine {
         let Some(open) = snapshot.open.as_ref().filter(|open| open.holds(passage)) else {
             return Ok(None);
         };
-        Ok(Some(open.text(PassageId(passage))?))
+        guarded(self.dir(), || Ok(Some(open.text(PassageId(passage))?)))
     }
 
     /// The document at `path`, as [`crate::report::Hit::path`] gives it, with those of its passages that stand at
@@ -44,24 +45,7 @@ impl Engine {
         let (Some(open), Some(path)) = (&snapshot.open, path.to_str()) else {
             return Ok(None);
         };
-        let ids = open.index.passages_of(path)?;
-        let Some(&first) = ids.first() else {
-            return Ok(None);
-        };
-        let head = open.index.passage(first)?;
-        let passages = ids
-            .iter()
-            .take(wanted.end)
-            .skip(wanted.start)
-            .map(|&id| open.text(id));
-        Ok(Some(DocumentText {
-            path: PathBuf::from(path),
-            title: title_of(&head),
-            modified: head.modified,
-            passages: passages.collect::<Result<_, _>>()?,
-            total: ids.len(),
-            generation: open.generation.id.0,
-        }))
+        guarded(self.dir(), || open.document(path, wanted))
     }
 
     /// Place of a passage within its document, from 0; `None` if it is not there any more.
@@ -73,9 +57,11 @@ impl Engine {
         let Some(open) = snapshot.open.as_ref().filter(|open| open.holds(passage)) else {
             return Ok(None);
         };
-        let path = open.index.path(PassageId(passage))?;
-        let ids = open.index.passages_of(&path)?;
-        Ok(ids.iter().position(|id| id.0 == passage))
+        guarded(self.dir(), || {
+            let path = open.index.path(PassageId(passage))?;
+            let ids = open.index.passages_of(&path)?;
+            Ok(ids.iter().position(|id| id.0 == passage))
+        })
     }
 
     /// Paths of at most `limit` documents that end in `name`, whole folder names only: `notes/desk.md` finds
@@ -93,14 +79,38 @@ impl Engine {
             path.strip_suffix(name)
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('/') || name.starts_with('/'))
         };
-        let found = open.index.paths(limit, ends)?;
-        Ok(found.into_iter().map(PathBuf::from).collect())
+        guarded(self.dir(), || {
+            let found = open.index.paths(limit, ends)?;
+            Ok(found.into_iter().map(PathBuf::from).collect())
+        })
     }
 }
 
 impl Open {
     fn holds(&self, passage: u32) -> bool {
         self.index.live().contains(passage)
+    }
+
+    fn document(
+        &self,
+        path: &str,
+        wanted: Range<usize>,
+    ) -> Result<Option<DocumentText>, EngineError> {
+        let ids = self.index.passages_of(path)?;
+        let Some(&first) = ids.first() else {
+            return Ok(None);
+        };
+        let head = self.index.passage(first)?;
+        let shown = ids.iter().take(wanted.end).skip(wanted.start);
+        let passages = shown.map(|&id| self.text(id));
+        Ok(Some(DocumentText {
+            path: PathBuf::from(path),
+            title: title_of(&head),
+            modified: head.modified,
+            passages: passages.collect::<Result<_, _>>()?,
+            total: ids.len(),
+            generation: self.generation.id.0,
+        }))
     }
 
     fn text(&self, id: PassageId) -> Result<PassageText, EngineError> {
@@ -132,20 +142,31 @@ pub(crate) fn title_of(stored: &StoredPassage) -> String {
 }
 
 impl DocumentText {
-    /// The text of the passages that were asked for, what neighbours share said once, a blank line between passages
-    /// that do not overlap.
+    /// The text of the passages that were asked for, what neighbours share said once, and white space between them as
+    /// the file has it, as far as lines tell: passages themselves begin and end with something visible.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut before: Option<&PassageText> = None;
         for passage in &self.passages {
             let shared = before.map_or(0, |before| overlap(before, passage));
-            if shared == 0 && !text.is_empty() {
-                text.push_str("\n\n");
+            if let Some(before) = before.filter(|_| shared == 0) {
+                text.push_str(gap(before, passage));
             }
             text.push_str(passage.text.get(shared..).unwrap_or_default());
             before = Some(passage);
         }
         text
+    }
+}
+
+/// White space between two neighbours that share nothing: a space on one line, a line end between two that follow each
+/// other, else a blank line.
+pub fn gap(before: &PassageText, next: &PassageText) -> &'static str {
+    match next.line.checked_sub(before.end_line) {
+        _ if next.line == 0 => "\n\n",
+        Some(0) => " ",
+        Some(1) => "\n",
+        _ => "\n\n",
     }
 }
 

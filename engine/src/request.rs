@@ -30,6 +30,10 @@ pub struct ReadOptions {
     pub respect_ignore: bool,
     /// Larger files are reported and left out. Default 64 MiB.
     pub max_file_bytes: u64,
+    /// Patterns of what is not read, as in .gitignore, seen from each root. Default none.
+    pub ignore: Vec<String>,
+    /// How long passages are. A change of it reads everything again.
+    pub passages: PassageBudget,
     /// Program and arguments that read one PDF in a process of its own (see `ingest::extract::pdf`).
     pub pdf_worker: Vec<std::ffi::OsString>,
 }
@@ -40,9 +44,25 @@ impl Default for ReadOptions {
             hidden: false,
             respect_ignore: true,
             max_file_bytes: 64 << 20,
+            ignore: Vec::new(),
+            passages: PassageBudget::default(),
             pdf_worker: Vec::new(),
         }
     }
+}
+
+/// How long passages are, where that is not left to the encoder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct PassageBudget {
+    /// Most tokens of a passage with its title and headings, 32 to 512. Default: what the encoder takes, at most 256.
+    pub max_tokens: Option<usize>,
+    /// Tokens repeated from the passage before. Default: a tenth of the most.
+    pub overlap_tokens: Option<usize>,
+}
+
+impl PassageBudget {
+    /// Most tokens of a passage where neither a person nor an encoder says otherwise.
+    pub const DEFAULT_TOKENS: usize = 256;
 }
 
 /// Most bytes of a query.

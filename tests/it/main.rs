@@ -8,3 +8,4 @@ mod house;
 mod mutation;
 mod pipeline;
 mod soak;
+mod updates;

@@ -15,6 +15,8 @@ Exit status: 0 found or done, 1 nothing found, 2 error.";
 pub const INDEX: &str = "\
 Examples:
   askance index ~/Documents              add a folder, or refresh it
+  askance index                          refresh every folder of the collection
+  askance index ~/work --collection @work    a collection of its own
   askance index . --hidden --no-ignore   every file, also those git ignores
   askance index ~/papers --max-size 1G   large PDFs too
 
@@ -153,6 +155,25 @@ Examples:
 
 Only this computer can reach it unless `--host` says otherwise. The connection is not encrypted.
 The API is described at /api/v1/openapi.json.";
+
+/// Below `askance watch --help`.
+pub const WATCH: &str = "\
+Examples:
+  askance watch ~/Documents ~/notes    index what changed meanwhile, then follow
+  askance watch                        the folders of the collection
+  askance watch --poll=60 /mnt/nas     a drive that does not report changes
+
+Runs until Ctrl-C, at low priority. A changed file is searchable within two seconds; many at once wait for mains power and
+a quieter moment unless `--always` is given. `docs/watch.md` shows how to run it in the background.";
+
+/// Below `askance mcp --help`.
+pub const MCP: &str = "\
+Examples:
+  askance mcp                                    for assistants that start their tools themselves
+  askance mcp --http 7788                        at http://127.0.0.1:7788/mcp
+  claude mcp add askance -- askance mcp          tell Claude Code of it
+
+Only reads: nothing an assistant asks for changes a collection, and nothing outside the indexed documents is shown.";
 
 /// Below `askance completions --help`.
 pub const COMPLETIONS: &str = "\

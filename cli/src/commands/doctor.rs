@@ -8,7 +8,7 @@ use super::encoders::{self, Chosen};
 use crate::Exit;
 use crate::args::{DoctorArgs, ReadArgs};
 use crate::output::collection::CheckedUp;
-use crate::resolve::read_options;
+use crate::resolve::{read_options, settings};
 use crate::session::Session;
 
 /// Checks the collection; repairs it where asked to, and then checks again, so that "repaired" is known and not hoped.
@@ -16,7 +16,8 @@ pub fn run(args: &DoctorArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let found = examine(None, None, session)?;
     let broken = problems(&found);
     let (report, remaining) = if args.repair && !broken.is_empty() {
-        let options = read_options(&ReadArgs::default())?;
+        let settings = settings(&session.places.collection)?;
+        let options = read_options(&ReadArgs::default(), &settings)?;
         let repaired = examine(encoder(session)?, Some(&options), session)?;
         let remaining = problems(&examine(None, None, session)?);
         (

@@ -6,6 +6,7 @@ use anyhow::bail;
 use engine::encoder::{Encoder, EncoderIdentity};
 use engine::models::ModelStore;
 use engine::request::Mode;
+use engine::settings::Settings;
 use engine::{Engine, EngineError};
 
 use crate::warn::Warning;
@@ -13,16 +14,43 @@ use crate::warn::Warning;
 /// An encoder, if the collection is to have vectors.
 pub type Chosen = Option<Arc<dyn Encoder>>;
 
+/// What the settings call "words only".
+const NONE: &str = "none";
+
 /// The encoder that new passages of a person's collection get: the one its vectors were made with; in an empty
-/// collection the default one. A collection of words stays one until `model use` changes it.
+/// collection that of the settings, or the default one. A collection of words stays one until `model use` changes it; the
+/// warning says where the settings ask for something else.
 ///
 /// # Errors
 /// The collection's encoder is not on this computer, or an encoder cannot be loaded.
-pub fn for_indexing(engine: &Engine, models: &ModelStore) -> anyhow::Result<Chosen> {
-    match engine.identity() {
-        Some(identity) => Ok(Some(with_identity(&identity, models)?)),
-        None if engine.status()?.passages == 0 => default(models),
-        None => Ok(None),
+pub fn for_indexing(
+    engine: &Engine,
+    models: &ModelStore,
+    settings: &Settings,
+) -> anyhow::Result<(Chosen, Option<Warning>)> {
+    let wanted = settings.encoder.as_deref();
+    let identity = engine.identity();
+    if identity.is_none() && engine.status()?.passages == 0 {
+        return Ok((first(wanted, models)?, None));
+    }
+    let found = identity.as_ref().map(|identity| identity.name.clone());
+    let differs = wanted.filter(|wanted| *wanted != found.as_deref().unwrap_or(NONE));
+    let warning = differs.map(|wanted| Warning::OtherEncoder {
+        wanted: wanted.to_owned(),
+        found,
+    });
+    let encoder = identity
+        .map(|identity| with_identity(&identity, models))
+        .transpose()?;
+    Ok((encoder, warning))
+}
+
+/// The encoder of a collection that holds nothing yet.
+fn first(wanted: Option<&str>, models: &ModelStore) -> anyhow::Result<Chosen> {
+    match wanted {
+        Some(NONE) => Ok(None),
+        Some(name) => Ok(Some(models.open(name)?)),
+        None => default(models),
     }
 }
 

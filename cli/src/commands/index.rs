@@ -1,27 +1,37 @@
 //! What does `askance index` do?
 
+use std::path::PathBuf;
+
+use anyhow::bail;
 use engine::Engine;
 use engine::report::IndexReport;
 use engine::request::IndexRequest;
+use engine::settings::Settings;
 
 use super::encoders;
 use crate::Exit;
 use crate::args::IndexArgs;
 use crate::output::collection::Indexed;
-use crate::resolve::{existing, read_options};
+use crate::resolve::{existing, read_options, settings};
 use crate::session::Session;
-use crate::warn::Warning;
+use crate::warn::{Warning, list};
 
 /// Adds or refreshes files and folders.
 pub fn run(args: &IndexArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let paths = args
-        .paths
-        .iter()
-        .map(|path| existing(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let options = read_options(&args.read)?;
     let engine = Engine::open(&session.places.collection)?;
-    let encoder = encoders::for_indexing(&engine, &session.models())?;
+    let settings = settings(engine.dir())?;
+    let mut warnings = Vec::new();
+    let paths = match args.paths.is_empty() {
+        true => present(roots(&engine, &settings)?, &mut warnings)?,
+        false => args
+            .paths
+            .iter()
+            .map(|path| existing(path))
+            .collect::<anyhow::Result<_>>()?,
+    };
+    let options = read_options(&args.read, &settings)?;
+    let (encoder, differs) = encoders::for_indexing(&engine, &session.models(), &settings)?;
+    warnings.extend(differs);
     let name = encoder
         .as_ref()
         .map(|encoder| encoder.identity().name.clone());
@@ -31,7 +41,7 @@ pub fn run(args: &IndexArgs, session: &mut Session) -> anyhow::Result<Exit> {
         encoder,
     };
     let report = session.writing(|task| engine.index(&request, task))?;
-    let warnings = warnings(&report);
+    warnings.extend(self::warnings(&report));
     session.warn(&warnings);
     let (collection, interrupted) = (session.places.collection.clone(), report.interrupted);
     session.screen.show(&Indexed {
@@ -45,6 +55,36 @@ pub fn run(args: &IndexArgs, session: &mut Session) -> anyhow::Result<Exit> {
     } else {
         Ok(Exit::Done)
     }
+}
+
+/// The folders of the collection: those of its settings and those that were indexed.
+///
+/// # Errors
+/// There are none.
+pub fn roots(engine: &Engine, settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
+    let mut roots = settings.roots.clone();
+    roots.extend(engine.status()?.roots);
+    roots.sort();
+    roots.dedup();
+    if roots.is_empty() {
+        bail!(
+            "the collection has no folders yet; name one, or list them as `roots` in {}",
+            settings.path.display()
+        );
+    }
+    Ok(roots)
+}
+
+/// Those of `roots` that are there; what was indexed of the others stays.
+fn present(roots: Vec<PathBuf>, warnings: &mut Vec<Warning>) -> anyhow::Result<Vec<PathBuf>> {
+    let (there, gone): (Vec<_>, Vec<_>) = roots.into_iter().partition(|root| root.exists());
+    if there.is_empty() {
+        bail!("none of the collection's folders is there: {}", list(&gone));
+    }
+    if !gone.is_empty() {
+        warnings.push(Warning::RootsGone { roots: gone });
+    }
+    Ok(there)
 }
 
 /// What a person should know about a run of indexing.

@@ -10,7 +10,7 @@ use crate::Exit;
 use crate::args::{ReadArgs, SearchArgs};
 use crate::date;
 use crate::output::hits::{Found, hit_json};
-use crate::resolve::{existing, read_options};
+use crate::resolve::{existing, read_options, settings};
 use crate::session::Session;
 use crate::warn::Warning;
 
@@ -94,7 +94,7 @@ fn refresh(
     mode: Mode,
     session: &Session,
 ) -> anyhow::Result<Vec<Warning>> {
-    let options = read_options(read)?;
+    let options = read_options(read, &settings(&session.places.collection)?)?;
     let engine = Engine::open(&session.places.collection)?;
     let has = engine.identity();
     let models = session.models();

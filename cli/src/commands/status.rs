@@ -5,12 +5,19 @@ use engine::encoder::Precision;
 
 use crate::Exit;
 use crate::output::collection::Held;
+use crate::resolve::settings;
 use crate::session::Session;
+use crate::shelf::Shelf;
 use crate::warn::Warning;
 
 /// Shows what the collection holds.
 pub fn run(session: &mut Session) -> anyhow::Result<Exit> {
     let status = Engine::open(&session.places.collection)?.status()?;
+    let settings = settings(&session.places.collection)?;
+    let shelf = Shelf::new(&session.places);
+    let others = shelf.glance().into_iter().skip(1);
+    let others =
+        others.map(|(named, status)| (named.name, status.map_err(|error| error.to_string())));
     let mut warnings = Vec::new();
     if status.generation == 0 {
         warnings.push(Warning::EmptyCollection {
@@ -27,6 +34,8 @@ pub fn run(session: &mut Session) -> anyhow::Result<Exit> {
     let current = session.places.current.clone();
     session.screen.show(&Held {
         status,
+        settings,
+        others: others.collect(),
         device: "cpu",
         precision,
         warnings,

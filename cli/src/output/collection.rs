@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use engine::report::{CompactReport, DoctorReport, IndexReport, IndexStatus, RemoveReport, Status};
 use engine::request::DEFAULT_TARGET_RECALL;
+use engine::settings::Settings;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
 use super::text::{duration, escape};
-use super::{Page, Report, json, style};
+use super::{Page, Report, json, settings, style};
 use crate::answer::CollectionJson;
 use crate::talk::shown;
 use crate::warn::{Warning, texts};
@@ -75,7 +76,7 @@ impl Report for Indexed {
 }
 
 /// "12 files added, 3 changed, 4,000 unchanged"; counts of zero are left out.
-fn file_counts(r: &IndexReport) -> String {
+pub(crate) fn file_counts(r: &IndexReport) -> String {
     let counts = [
         (r.added, "added"),
         (r.changed, "changed"),
@@ -172,6 +173,10 @@ impl Report for Compacted {
 pub struct Held {
     /// The engine's account.
     pub status: Status,
+    /// What its settings file says.
+    pub settings: Settings,
+    /// The other collections by name: what each holds, or what is wrong with it.
+    pub others: Vec<(String, Result<Status, String>)>,
     /// Device that encodes.
     pub device: &'static str,
     /// Numbers it multiplies; none where it was not measured yet or has none.
@@ -184,12 +189,15 @@ pub struct Held {
 
 impl Report for Held {
     fn json(&self) -> Value {
-        json!(CollectionJson::new(
+        let mut status = json!(CollectionJson::new(
             &self.status,
             self.device,
             self.precision,
             texts(&self.warnings)
-        ))
+        ));
+        status["settings"] = settings::json(&self.settings);
+        status["others"] = self.others.iter().map(other_json).collect();
+        status
     }
 
     fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
@@ -200,6 +208,10 @@ impl Report for Held {
         }
         if let Some(writer) = &s.writer {
             row(page, "writing now", writer)?;
+        }
+        self.settings(page)?;
+        for (name, status) in &self.others {
+            row(page, "other", &format!("@{name}: {}", other_words(status)))?;
         }
         self.failures(page)
     }
@@ -235,6 +247,25 @@ impl Held {
             row(page, "index", damage)?;
         }
         row(page, "on disk", &self.disk())
+    }
+
+    /// The file, and each setting it makes.
+    fn settings(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let s = &self.settings;
+        let absent = if s.is_there {
+            ""
+        } else {
+            " (not there: defaults)"
+        };
+        row(
+            page,
+            "settings",
+            &format!("{}{absent}", shown(&s.path, &self.current)),
+        )?;
+        for line in settings::words(s) {
+            row(page, "", &line)?;
+        }
+        Ok(())
     }
 
     fn kinds(&self) -> String {
@@ -297,6 +328,29 @@ impl Held {
             )?;
         }
         Ok(())
+    }
+}
+
+fn other_words(status: &Result<Status, String>) -> String {
+    match status {
+        Ok(status) => format!(
+            "{} documents, generation {}",
+            HumanCount(status.documents),
+            status.generation
+        ),
+        Err(error) => error.clone(),
+    }
+}
+
+fn other_json((name, status): &(String, Result<Status, String>)) -> Value {
+    match status {
+        Ok(status) => json!({
+            "name": name,
+            "collection": json::path(&status.collection),
+            "documents": status.documents,
+            "generation": status.generation,
+        }),
+        Err(error) => json!({"name": name, "error": error}),
     }
 }
 

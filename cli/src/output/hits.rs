@@ -131,7 +131,7 @@ pub fn hit_json(hit: &Hit) -> Value {
 }
 
 /// "Title › Heading › Subheading"; a title that is the first heading too is said once.
-fn headline(hit: &Hit) -> String {
+pub(crate) fn headline(hit: &Hit) -> String {
     match hit.heading.split(" › ").next() {
         None | Some("") => hit.title.clone(),
         Some(first) if first == hit.title => hit.heading.clone(),
@@ -140,7 +140,7 @@ fn headline(hit: &Hit) -> String {
 }
 
 /// ":12" behind a path, as editors and terminals understand it, or ", page 3".
-fn anchor(hit: &Hit) -> String {
+pub(crate) fn anchor(hit: &Hit) -> String {
     match (hit.page, hit.line) {
         (0, 0) => String::new(),
         (0, line) => format!(":{line}"),

@@ -41,6 +41,38 @@ fn the_option_wins_over_the_variable_over_the_default() {
 }
 
 #[test]
+fn a_collection_may_be_called_by_its_name() {
+    let home = ("ASKANCE_HOME", "/h");
+    let named = places(Some("@work"), &[home]).collection;
+    assert_eq!(named, Path::new("/h/data/collections/work"));
+    for name in ["@", "@..", "@a/b", "@.hidden"] {
+        assert!(
+            collection(Path::new(name), Path::new("/c"), Path::new("/")).is_err(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_is_typed_wins_over_the_settings() {
+    let settings = Settings {
+        hidden: Some(true),
+        gitignore: Some(true),
+        max_file_bytes: Some(5),
+        ..Settings::default()
+    };
+    let typed = ReadArgs {
+        hidden: false,
+        no_ignore: true,
+        max_size: Some(7),
+    };
+    let both = read_options(&typed, &settings).expect("resolves");
+    assert!(both.hidden && !both.respect_ignore && both.max_file_bytes == 7);
+    let alone = read_options(&ReadArgs::default(), &settings).expect("resolves");
+    assert!(alone.respect_ignore && alone.max_file_bytes == 5);
+}
+
+#[test]
 fn everything_lies_below_askance_home() {
     let places = places(None, &[("ASKANCE_HOME", "/h")]);
     for dir in [

@@ -14,7 +14,7 @@ use super::Damage;
 use crate::encoder::Encoder;
 use crate::error::EngineError;
 use crate::index::lists::IndexPolicy;
-use crate::index::{self, Session, recover};
+use crate::index::{self, Scope, Session, recover};
 use crate::report::IndexReport;
 use crate::request::ReadOptions;
 
@@ -91,7 +91,7 @@ fn read_the_rest(
     let mut inner = IndexReport::default();
     let mut session = Session::open(lock, encoder, &mut inner)?;
     let (there, gone) = split(recorded_roots(lock)?);
-    index::run(&mut session, &there, options, &mut inner, task)?;
+    index::run(&mut session, &Scope::all(&there), options, &mut inner, task)?;
     stopped(&inner)?;
     session.end_repair(&mut inner, task)?;
     Ok(format!("the rest read from {}", list(&there)) + &missed(&gone))
@@ -136,7 +136,7 @@ fn read_again(
     let mut inner = IndexReport::default();
     let mut session = Session::open_empty(lock, encoder, roots.clone())?;
     let (there, gone) = split(roots);
-    index::run(&mut session, &there, options, &mut inner, task)?;
+    index::run(&mut session, &Scope::all(&there), options, &mut inner, task)?;
     stopped(&inner)?;
     session.end_repair(&mut inner, task)?;
     Ok(format!("everything read again from {}", list(&there)) + &missed(&gone))

@@ -13,7 +13,7 @@ mod session;
 mod tally;
 mod vectors;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,7 +28,8 @@ pub(crate) use session::{DocumentInput, PassageInput, Session, check_identity, i
 use crate::error::EngineError;
 use crate::ingest::split::SplitBudget;
 use crate::report::{FileFailure, IndexReport, RemoveReport};
-use crate::request::ReadOptions;
+use crate::request::{PassageBudget, ReadOptions};
+pub(crate) use plan::Scope;
 use plan::{Candidate, Plan};
 use prepare::{Outcome, Prepared};
 
@@ -39,23 +40,32 @@ const FILES_PER_BATCH: usize = 128;
 /// Bytes of files read side by side; bounds memory.
 const BYTES_PER_BATCH: u64 = 16 << 20;
 
-/// Brings the session's stores in line with the files below `roots`.
+/// Brings the session's stores in line with the files the scope names.
 ///
 /// A cancelled run publishes the files it finished and says so in the report.
 pub(crate) fn run(
     session: &mut Session<'_>,
-    roots: &[std::path::PathBuf],
+    scope: &Scope<'_>,
     options: &ReadOptions,
     report: &mut IndexReport,
     task: Task<'_>,
 ) -> Result<(), EngineError> {
     let started = Instant::now();
     session.check_encoder()?;
-    let plan = plan::plan(session, roots, options, report)?;
+    let all = anew(session, scope, options, report);
+    let scope = all.as_ref().map_or(*scope, |roots| Scope {
+        roots,
+        within: None,
+        anew: true,
+    });
+    let plan = plan::plan(session, &scope, options, report)?;
     let finished = read_and_write(session, &plan, options, report, task)?;
     if finished {
         remove_missing(session, &plan, report)?;
-        session.add_roots(roots)?;
+        if scope.within.is_none() {
+            session.add_roots(scope.roots)?;
+            session.set_passages(options.passages);
+        }
     } else {
         report.interrupted = true;
     }
@@ -67,6 +77,33 @@ pub(crate) fn run(
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(())
+}
+
+/// Every root that is there, if passages have another length now than those of the collection. Files below a root that
+/// is not there keep the passages they have.
+fn anew(
+    session: &Session<'_>,
+    scope: &Scope<'_>,
+    options: &ReadOptions,
+    report: &mut IndexReport,
+) -> Option<Vec<PathBuf>> {
+    if scope.within.is_some() || !session.splits_otherwise(options.passages) {
+        return None;
+    }
+    report.warnings.push(
+        "the settings ask for passages of another length: every file is read again".to_owned(),
+    );
+    let mut roots = scope.roots.to_vec();
+    roots.extend(
+        session
+            .roots
+            .iter()
+            .map(PathBuf::from)
+            .filter(|root| root.exists()),
+    );
+    roots.sort();
+    roots.dedup();
+    Some(roots)
 }
 
 /// Takes a file, or everything below a folder, out of the collection.
@@ -113,7 +150,7 @@ fn read_and_write(
     report: &mut IndexReport,
     task: Task<'_>,
 ) -> Result<bool, EngineError> {
-    let budget = session.split_budget();
+    let budget = session.split_budget(&options.passages);
     let counter = session.token_counter();
     let total = plan.candidates.len() as u64;
     thread::scope(|scope| {
@@ -246,13 +283,19 @@ fn batches(candidates: &[Candidate]) -> impl Iterator<Item = &[Candidate]> {
     })
 }
 
-/// Tokens a passage may take so that title and headings still fit in front of it.
-pub(crate) fn budget_for(max_tokens: usize) -> SplitBudget {
-    let whole = max_tokens.clamp(16, 256);
+/// Tokens a passage may take so that title and headings still fit in front of it. Never more than the encoder takes
+/// in; without an encoder (`None`) only the person's wish counts.
+pub(crate) fn budget_for(encoder: Option<usize>, wished: &PassageBudget) -> SplitBudget {
+    let most = encoder.unwrap_or(usize::MAX);
+    let whole = wished
+        .max_tokens
+        .unwrap_or(PassageBudget::DEFAULT_TOKENS)
+        .min(most)
+        .max(16);
     let context = whole / 8;
     SplitBudget {
         max_tokens: whole - context,
-        overlap_tokens: whole / 10,
+        overlap_tokens: wished.overlap_tokens.unwrap_or(whole / 10).min(whole / 4),
         min_tokens: whole / 8,
     }
 }

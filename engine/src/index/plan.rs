@@ -9,7 +9,7 @@ use storage::documents::DocumentRecord;
 use super::session::{DocumentInput, Session};
 use crate::error::EngineError;
 use crate::ingest::extract::EXTRACTOR_VERSION;
-use crate::ingest::walk::{FoundFile, walk};
+use crate::ingest::walk::{FoundFile, Within, walk_within};
 use crate::report::IndexReport;
 use crate::request::ReadOptions;
 
@@ -22,6 +22,8 @@ pub(crate) struct Candidate {
     pub file: FoundFile,
     /// Its record from the last time, if there is one.
     pub known: Option<DocumentRecord>,
+    /// Split it again even if its content is what the record says.
+    pub anew: bool,
 }
 
 /// What one run has to do.
@@ -31,23 +33,54 @@ pub(crate) struct Plan {
     pub missing: Vec<String>,
 }
 
+/// What a run looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    /// Folders and files a person asked for.
+    pub roots: &'a [PathBuf],
+    /// The parts of them that may have changed; all of them if absent.
+    pub within: Option<&'a Within>,
+    /// Read files again that did not change.
+    pub anew: bool,
+}
+
+impl<'a> Scope<'a> {
+    /// Everything below the roots.
+    pub(crate) fn all(roots: &'a [PathBuf]) -> Self {
+        Self {
+            roots,
+            within: None,
+            anew: false,
+        }
+    }
+}
+
 /// Walks the roots and compares what is there with the records.
 pub(crate) fn plan(
     session: &Session<'_>,
-    roots: &[PathBuf],
+    scope: &Scope<'_>,
     options: &ReadOptions,
     report: &mut IndexReport,
 ) -> Result<Plan, EngineError> {
     let mut found = Vec::new();
-    walk(roots, options, &[session.folder().to_owned()], |one| {
+    let skip = [session.folder().to_owned()];
+    walk_within(scope.roots, scope.within, options, &skip, |one| {
         match one {
             Ok(file) => found.push(file),
             Err(failure) => report.failed.push(failure),
         }
         ControlFlow::Continue(())
     })?;
-    let missing = missing(session, roots, &found, report)?;
-    let candidates = candidates(session, found, report)?;
+    let missing = match scope.within {
+        Some(within) => missing(session, within.paths(), &found, report)?,
+        None => missing(
+            session,
+            scope.roots.iter().map(PathBuf::as_path),
+            &found,
+            report,
+        )?,
+    };
+    let candidates = candidates(session, found, scope.anew, report)?;
     Ok(Plan {
         candidates,
         missing,
@@ -57,6 +90,7 @@ pub(crate) fn plan(
 fn candidates(
     session: &Session<'_>,
     found: Vec<FoundFile>,
+    anew: bool,
     report: &mut IndexReport,
 ) -> Result<Vec<Candidate>, EngineError> {
     let mut candidates = Vec::new();
@@ -74,8 +108,8 @@ fn candidates(
             continue;
         }
         match session.document(&path)? {
-            Some(known) if unchanged(&known, &file) => report.unchanged += 1,
-            known => candidates.push(Candidate { file, known }),
+            Some(known) if !anew && unchanged(&known, &file) => report.unchanged += 1,
+            known => candidates.push(Candidate { file, known, anew }),
         }
     }
     Ok(candidates)
@@ -89,18 +123,18 @@ fn unchanged(known: &DocumentRecord, file: &FoundFile) -> bool {
         > RACY_NS as u64
 }
 
-/// Records below the roots that the walk did not meet. What lies below a folder that could not be read is not missing.
-fn missing(
+/// Records below `looked_at` that the walk did not meet. What lies below a folder that could not be read is not missing.
+fn missing<'p>(
     session: &Session<'_>,
-    roots: &[PathBuf],
+    looked_at: impl Iterator<Item = &'p Path>,
     found: &[FoundFile],
     report: &IndexReport,
 ) -> Result<Vec<String>, EngineError> {
     let met: HashSet<&Path> = found.iter().map(|f| f.path.as_path()).collect();
     let unread: Vec<&Path> = report.failed.iter().map(|f| f.path.as_path()).collect();
     let mut missing = Vec::new();
-    for root in roots {
-        session.each_path_below(root, |path| {
+    for path in looked_at {
+        session.each_path_below(path, |path| {
             let file = Path::new(path);
             if !met.contains(file) && !unread.iter().any(|u| file.starts_with(u)) {
                 missing.push(path.to_owned());

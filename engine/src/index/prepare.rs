@@ -74,7 +74,7 @@ fn look_into(
     if candidate
         .known
         .as_ref()
-        .is_some_and(|known| known.content_hash == hash)
+        .is_some_and(|known| known.content_hash == hash && !candidate.anew)
     {
         return Outcome::Same;
     }

@@ -8,7 +8,7 @@ use storage::matrix::{Matrix, MatrixSegment, merge};
 use storage::{PassageId, Task};
 
 use super::lists::Occasion;
-use super::session::{HEADING_SEPARATOR, Session, stamp_of};
+use super::session::{HEADING_SEPARATOR, PASSAGES, Session, stamp_of};
 use super::vectors::{Vectors, text_hash};
 use crate::bm25::{Bm25Index, StoredPassage};
 use crate::encoder::Encoder;
@@ -190,6 +190,9 @@ impl<'l> Session<'l> {
         (manifest.next_document, manifest.next_passage) = self.store.next_ids()?;
         manifest.roots.clone_from(&self.roots);
         self.tally.write(manifest);
+        manifest
+            .settings
+            .insert(PASSAGES.to_owned(), self.passages.clone());
         if self.repairing {
             let settings = &mut manifest.settings;
             settings.insert(REPAIR.to_owned(), UNFINISHED.into());

@@ -26,9 +26,12 @@ use crate::ingest::split::SplitBudget;
 use crate::ingest::walk::FoundFile;
 use crate::ingest::{FileKind, Source};
 use crate::report::IndexReport;
+use crate::request::PassageBudget;
 
 /// Memory tantivy may fill before it writes a segment, over all its threads.
 const BM25_MEMORY_BYTES: usize = 128 << 20;
+/// Key of the passages' [`PassageBudget`] in the manifest's settings.
+pub(super) const PASSAGES: &str = "passages";
 /// Between headings in the stored heading path.
 pub(crate) const HEADING_SEPARATOR: &str = " › ";
 
@@ -65,6 +68,8 @@ pub(crate) struct Session<'l> {
     pub(super) builder: Option<GenerationBuilder<'l>>,
     pub(super) tally: Tally,
     pub(super) roots: Vec<String>,
+    /// The [`PassageBudget`] of the passages, as the manifest keeps it.
+    pub(super) passages: serde_json::Value,
     pub(super) dirty: bool,
     pub(crate) index_policy: IndexPolicy,
     /// The next publish leaves nothing of what was removed.
@@ -101,6 +106,10 @@ impl<'l> Session<'l> {
         let roots = base
             .as_ref()
             .map_or_else(Vec::new, |base| base.manifest.roots.clone());
+        let base_passages = base
+            .as_ref()
+            .and_then(|base| base.manifest.settings.get(PASSAGES))
+            .cloned();
         let repairing = base
             .as_ref()
             .is_some_and(|base| is_repair_unfinished(&base.manifest));
@@ -113,6 +122,7 @@ impl<'l> Session<'l> {
             builder: None,
             tally,
             roots,
+            passages: passages_of(base_passages),
             dirty: false,
             index_policy: IndexPolicy::default(),
             compacting: false,
@@ -148,6 +158,7 @@ impl<'l> Session<'l> {
             builder: None,
             tally,
             roots,
+            passages: passages_of(None),
             dirty: true,
             index_policy: IndexPolicy::default(),
             compacting: false,
@@ -160,13 +171,25 @@ impl<'l> Session<'l> {
         self.lock.collection().dir()
     }
 
-    /// Room for a passage, by the encoder in use.
-    pub(crate) fn split_budget(&self) -> SplitBudget {
-        super::budget_for(
-            self.vectors
-                .as_ref()
-                .map_or(256, |vectors| vectors.stamp.max_tokens),
-        )
+    /// Room for a passage, by the encoder in use and the person's wish.
+    pub(crate) fn split_budget(&self, wished: &PassageBudget) -> SplitBudget {
+        let encoder = self
+            .vectors
+            .as_ref()
+            .map(|vectors| vectors.stamp.max_tokens);
+        super::budget_for(encoder, wished)
+    }
+
+    /// Whether the collection's passages were cut by another wish.
+    pub(crate) fn splits_otherwise(&self, wished: PassageBudget) -> bool {
+        self.tally.documents > 0 && self.passages != serde_json::json!(wished)
+    }
+
+    /// Remembers by which wish the passages were cut.
+    pub(crate) fn set_passages(&mut self, wished: PassageBudget) {
+        let wished = serde_json::json!(wished);
+        self.dirty |= self.tally.documents > 0 && self.passages != wished;
+        self.passages = wished;
     }
 
     /// How tokens are counted, by the encoder in use.
@@ -399,6 +422,11 @@ impl<'l> Session<'l> {
         }
         Ok(was_one)
     }
+}
+
+/// What a manifest says of its passages; one that says nothing was written when there was no wish to remember.
+fn passages_of(kept: Option<serde_json::Value>) -> serde_json::Value {
+    kept.unwrap_or_else(|| serde_json::json!(PassageBudget::default()))
 }
 
 fn open_bm25(dir: &Path, base: Option<&Generation>) -> Result<Bm25Writer, EngineError> {

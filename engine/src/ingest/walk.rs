@@ -3,11 +3,12 @@
 //! Streams in a fixed order (by name, folder by folder), follows `.gitignore` and `.ignore` rules, never follows a
 //! symbolic link it meets and never opens anything: pipes, sockets and devices are passed over by their type alone.
 
-use std::collections::HashSet;
-use std::ops::ControlFlow;
+use std::collections::{BTreeSet, HashSet};
+use std::ops::{Bound, ControlFlow};
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder};
 
 use crate::report::FileFailure;
@@ -33,6 +34,66 @@ pub struct FoundFile {
     pub mtime_ns: i64,
 }
 
+/// The files and folders that a walk is confined to, absolute. They need not exist.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Within(BTreeSet<PathBuf>);
+
+impl Within {
+    /// Whether `path` is one of the paths or lies below one.
+    pub fn contains(&self, path: &Path) -> bool {
+        path.ancestors().any(|above| self.0.contains(above))
+    }
+
+    /// Whether a walk has to enter `path`.
+    fn admits(&self, path: &Path) -> bool {
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let leads = || self.0.range::<Path, _>(from).next();
+        self.contains(path) || leads().is_some_and(|first| first.starts_with(path))
+    }
+
+    /// The paths, ascending, without those below another.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let mut last: Option<&Path> = None;
+        self.0.iter().map(PathBuf::as_path).filter(move |path| {
+            let new = last.is_none_or(|last| !path.starts_with(last));
+            if new {
+                last = Some(path);
+            }
+            new
+        })
+    }
+}
+
+impl<P: Into<PathBuf>> FromIterator<P> for Within {
+    fn from_iter<I: IntoIterator<Item = P>>(paths: I) -> Self {
+        Self(paths.into_iter().map(Into::into).collect())
+    }
+}
+
+/// Patterns a person added to those of `.gitignore` files, by the same syntax.
+#[derive(Debug, Clone)]
+pub struct Ignored(Gitignore);
+
+impl Ignored {
+    /// `patterns` as if they stood in `root/.gitignore`.
+    ///
+    /// # Errors
+    /// A malformed pattern, in one sentence.
+    pub fn new(root: &Path, patterns: &[String]) -> Result<Self, String> {
+        let mut builder = GitignoreBuilder::new(root);
+        for pattern in patterns {
+            let added = builder.add_line(None, pattern);
+            added.map_err(|error| format!("'{pattern}' is no pattern: {error}"))?;
+        }
+        builder.build().map(Self).map_err(|error| error.to_string())
+    }
+
+    fn covers(&self, entry: &DirEntry) -> bool {
+        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+        entry.depth() > 0 && self.0.matched(entry.path(), is_folder).is_ignore()
+    }
+}
+
 /// Why a walk could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +106,9 @@ pub enum WalkError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// A pattern of [`ReadOptions::ignore`] is malformed.
+    #[error("{0}")]
+    Pattern(String),
     /// A root is a pipe, a socket or a device.
     #[error("{} is neither a file nor a folder; name one of those", path.display())]
     Special {
@@ -62,6 +126,21 @@ pub enum WalkError {
 /// [`WalkError`] if a root is missing or is neither file nor folder. All roots are checked before the first file.
 pub fn walk(
     roots: &[PathBuf],
+    options: &ReadOptions,
+    skip: &[PathBuf],
+    on_file: impl FnMut(Result<FoundFile, FileFailure>) -> ControlFlow<()>,
+) -> Result<(), WalkError> {
+    walk_within(roots, None, options, skip, on_file)
+}
+
+/// The same for the parts of `roots` that `within` names, by the same rules: a file below an ignored folder is not found
+/// however it is named. Folders that lead to none of them are not entered.
+///
+/// # Errors
+/// As [`walk`].
+pub fn walk_within(
+    roots: &[PathBuf],
+    within: Option<&Within>,
     options: &ReadOptions,
     skip: &[PathBuf],
     mut on_file: impl FnMut(Result<FoundFile, FileFailure>) -> ControlFlow<()>,
@@ -83,7 +162,8 @@ pub fn walk(
         .flatten()
         .collect();
     for root in &resolved {
-        for entry in builder(root, options, skip.clone()).build() {
+        let ignored = Ignored::new(root, &options.ignore).map_err(WalkError::Pattern)?;
+        for entry in builder(root, options, within.cloned(), ignored, skip.clone()).build() {
             let Some(found) = entry.map_or_else(
                 |error| Some(Err(walk_failure(root, &error))),
                 |entry| look(&entry),
@@ -146,7 +226,13 @@ fn resolve_root(root: &Path) -> Result<PathBuf, WalkError> {
     }
 }
 
-fn builder(root: &Path, options: &ReadOptions, skip: Vec<PathBuf>) -> WalkBuilder {
+fn builder(
+    root: &Path,
+    options: &ReadOptions,
+    within: Option<Within>,
+    ignored: Ignored,
+    skip: Vec<PathBuf>,
+) -> WalkBuilder {
     let mut builder = WalkBuilder::new(root);
     builder
         .hidden(!options.hidden)
@@ -158,7 +244,13 @@ fn builder(root: &Path, options: &ReadOptions, skip: Vec<PathBuf>) -> WalkBuilde
         .require_git(false)
         .follow_links(false)
         .sort_by_file_name(|a, b| a.cmp(b))
-        .filter_entry(move |entry| enters(entry, &skip));
+        .filter_entry(move |entry| {
+            enters(entry, &skip)
+                && !ignored.covers(entry)
+                && within
+                    .as_ref()
+                    .is_none_or(|within| within.admits(entry.path()))
+        });
     builder
 }
 

@@ -28,7 +28,20 @@ fn what_neighbours_share_is_said_once() {
 #[test]
 fn equal_records_on_lines_of_their_own_are_all_kept() {
     let rows = vec![passage("a,b", 1, 1), passage("a,b", 2, 2)];
-    assert_eq!(joined(rows), "a,b\n\na,b");
+    assert_eq!(joined(rows), "a,b\na,b");
+}
+
+#[test]
+fn passages_stand_as_far_apart_as_in_the_file() {
+    let parts = vec![
+        passage("one", 1, 1),
+        passage("two", 1, 2),
+        passage("three", 3, 3),
+        passage("four", 9, 9),
+    ];
+    assert_eq!(joined(parts), "one two\nthree\n\nfour");
+    let pages = vec![passage("one", 0, 0), passage("two", 0, 0)];
+    assert_eq!(joined(pages), "one\n\ntwo");
 }
 
 #[test]
@@ -114,7 +127,7 @@ fn a_passage_that_went_is_none_and_so_is_a_file_that_was_never_indexed() {
         .expect("is there");
     assert_eq!((read.title.as_str(), read.line), ("Desk", 1));
     engine
-        .remove(std::slice::from_ref(&hit.path), Task::silent())
+        .remove(&[hit.path.clone()], Task::silent())
         .expect("removes");
     assert_eq!(engine.passage(hit.passage).expect("reads"), None);
     assert_eq!(engine.document(&hit.path, 0..9).expect("reads"), None);

@@ -31,6 +31,8 @@ const CURRENT: &str = "CURRENT";
 const LOCK: &str = "LOCK";
 const MANIFEST: &str = "MANIFEST";
 const GENERATIONS: &str = "generations";
+/// What a person wants of the collection; the engine reads it.
+const SETTINGS: &str = "settings.toml";
 const DOCUMENTS: &str = "documents";
 
 /// Times a reader follows a moving `CURRENT` before it gives up.
@@ -79,10 +81,12 @@ impl Collection {
             return Ok(collection);
         }
         disk::create_private_dir(dir)?;
-        // A crash while creating leaves only names that start so.
+        // A crash while creating leaves only names that start so; a person may write the settings first.
         let foreign = disk::entries(dir)?.into_iter().find(|entry| {
             let name = entry.file_name();
-            !name.to_string_lossy().starts_with(COLLECTION) && name != GENERATIONS
+            !name.to_string_lossy().starts_with(COLLECTION)
+                && name != GENERATIONS
+                && name != SETTINGS
         });
         if let Some(entry) = foreign {
             let message = format!(

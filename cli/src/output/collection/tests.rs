@@ -17,6 +17,26 @@ fn plain(report: &impl Report) -> String {
 }
 
 #[test]
+fn status_explains_the_settings_and_names_the_others() {
+    let text = plain(&held());
+    for line in [
+        "settings    /c/settings.toml",
+        "            ignore: leaves out *.log",
+        "            hidden: leaves out hidden files",
+        "other       @work: 7 documents, generation 2",
+        "other       @old: damaged",
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line:?} is not in\n{text}"
+        );
+    }
+    let data = held().json();
+    assert_eq!(data["settings"]["ignore"], json!(["*.log"]));
+    assert_eq!(data["others"][0]["name"], "work");
+}
+
+#[test]
 fn counts_of_zero_are_left_out() {
     let report = IndexReport {
         added: 1200,
@@ -74,8 +94,25 @@ fn held() -> Held {
         }],
         writer: None,
     };
+    let settings = Settings {
+        path: "/c/settings.toml".into(),
+        is_there: true,
+        ignore: vec!["*.log".into()],
+        hidden: Some(false),
+        ..Settings::default()
+    };
+    let other = Status {
+        documents: 7,
+        generation: 2,
+        ..Status::default()
+    };
     Held {
         status,
+        settings,
+        others: vec![
+            ("work".into(), Ok(other)),
+            ("old".into(), Err("damaged".into())),
+        ],
         device: "cpu",
         precision: Some("bf16"),
         warnings: Vec::new(),

@@ -234,3 +234,65 @@ fn times_before_1970_are_negative() {
     })
     .expect("root exists");
 }
+
+#[test]
+fn a_walk_within_keeps_to_the_paths_and_to_the_rules() {
+    let folder = folder(&["a/x.txt", "a/y.txt", "a/sub/z.txt", "ab.txt", "built/o.txt"]);
+    fs::write(folder.path().join(".gitignore"), "built/\n").expect("a file");
+    let within = |paths: &[&str]| {
+        let within: Within = paths.iter().map(|path| folder.path().join(path)).collect();
+        let mut files = Vec::new();
+        let roots = [folder.path().to_path_buf()];
+        walk_within(
+            &roots,
+            Some(&within),
+            &ReadOptions::default(),
+            &[],
+            |entry| {
+                let file = entry.expect("readable").path;
+                files.push(file.strip_prefix(folder.path()).expect("below").to_owned());
+                ControlFlow::Continue(())
+            },
+        )
+        .expect("the root exists");
+        files
+    };
+    let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+    assert_eq!(within(&["a/x.txt"]), paths(&["a/x.txt"]));
+    assert_eq!(
+        within(&["a"]),
+        paths(&["a/sub/z.txt", "a/x.txt", "a/y.txt"])
+    );
+    assert_eq!(
+        within(&["a/sub/z.txt", "ab.txt"]),
+        paths(&["a/sub/z.txt", "ab.txt"])
+    );
+    assert_eq!(within(&["built/o.txt", "gone.txt", "a/x"]), paths(&[]));
+}
+
+#[test]
+fn a_persons_own_patterns_are_followed_like_those_of_gitignore() {
+    let folder = folder(&[
+        "a.log",
+        "keep.log",
+        "b/c.log",
+        "b/d.txt",
+        "node_modules/e.txt",
+    ]);
+    let options = ReadOptions {
+        ignore: ["*.log", "!keep.log", "node_modules/"]
+            .map(str::to_owned)
+            .into(),
+        respect_ignore: false,
+        ..ReadOptions::default()
+    };
+    assert_eq!(names(&folder, &options), ["b/d.txt", "keep.log"]);
+}
+
+#[test]
+fn paths_below_another_are_not_named_twice() {
+    let within: Within = ["/a/b", "/a", "/a/b/c", "/ab"].into_iter().collect();
+    let kept: Vec<&Path> = within.paths().collect();
+    assert_eq!(kept, [Path::new("/a"), Path::new("/ab")]);
+    assert!(within.contains(Path::new("/a/x")) && !within.contains(Path::new("/abc")));
+}
