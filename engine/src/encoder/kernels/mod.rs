@@ -23,4 +23,6 @@ mod quantize;
 mod tile;
 
 #[cfg(test)]
+pub(crate) mod allocations;
+#[cfg(test)]
 mod tests;
