@@ -81,6 +81,9 @@ pub enum Command {
     /// Check the collection for damage, and repair it
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
+    /// Rewrite the collection without what was removed, so that no byte of it is left
+    #[command(after_help = examples::COMPACT)]
+    Compact,
     /// Add, list and choose the encoders that search by meaning
     #[command(after_help = examples::MODEL)]
     Model(ModelArgs),

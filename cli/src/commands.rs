@@ -9,6 +9,7 @@ use crate::Exit;
 use crate::args::{Cli, Command};
 use crate::session::Session;
 
+mod compact;
 mod compare;
 mod doctor;
 mod encoders;
@@ -42,6 +43,7 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Remove(args)) => remove::run(args, session),
         Some(Command::Status) => status::run(session),
         Some(Command::Doctor(args)) => doctor::run(args, session),
+        Some(Command::Compact) => compact::run(session),
         Some(Command::Model(args)) => model::run(args, session),
         Some(Command::Eval(args)) => eval::run(args, session),
         Some(Command::Compare(args)) => compare::run(args, session),

@@ -1,5 +1,6 @@
 //! What does a command line touch outside its files?
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -36,6 +37,10 @@ impl Io {
     pub fn process() -> Self {
         let interrupt = Interrupt::default();
         interrupt.listen();
+        std::panic::set_hook(Box::new(|panic| {
+            // A message may quote a document. Nowhere left to report a failure to.
+            let _ = writeln!(std::io::stderr(), "askance: {}", escape(&panic.to_string()));
+        }));
         Self {
             out: Box::new(std::io::stdout()),
             err: Box::new(std::io::stderr()),
@@ -75,8 +80,20 @@ impl Io {
         };
         let choice = self.colour(ColorArg::Auto, is_terminal);
         let mut stream = AutoStream::new(if is_error { self.err } else { self.out }, choice);
+        // clap repeats what was typed, and a shell types file names for people.
+        let plain = message.render().to_string();
+        let text = match plain
+            .lines()
+            .any(|line| matches!(escape(line), Cow::Owned(_)))
+        {
+            true => plain
+                .lines()
+                .map(|line| format!("{}\n", escape(line)))
+                .collect(),
+            false => message.render().ansi().to_string(),
+        };
         // A closed pipe is no failure, and there is nowhere left to report another.
-        let _ = write!(stream, "{}", message.render().ansi()).and_then(|()| stream.flush());
+        let _ = write!(stream, "{text}").and_then(|()| stream.flush());
         if is_error { Exit::Failed } else { Exit::Done }
     }
 

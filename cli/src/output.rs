@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::args::GlobalArgs;
 use crate::io::Styled;
+use text::escape_json;
 
 pub mod collection;
 pub mod evaluation;
@@ -120,7 +121,7 @@ impl Screen {
             self.columns.max(20)
         };
         let written = match self.face {
-            Face::Json => writeln!(self.stream, "{}", report.json()),
+            Face::Json => writeln!(self.stream, "{}", escape_json(&report.json().to_string())),
             Face::Human => report.human(&mut Page {
                 stream: &mut self.stream,
                 columns,
@@ -134,7 +135,7 @@ impl Screen {
     /// # Errors
     /// [`Closed`], or the stream's own.
     pub fn json_line(&mut self, value: &Value) -> anyhow::Result<()> {
-        writeln!(self.stream, "{value}").or_else(closed)
+        writeln!(self.stream, "{}", escape_json(&value.to_string())).or_else(closed)
     }
 
     /// Prints bytes as they are: scripts, files.

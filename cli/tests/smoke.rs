@@ -6,6 +6,11 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+mod faults;
+mod hostile;
+mod kill;
+mod together;
+
 /// A home of askance's own and a folder of files, both gone with the test.
 struct Desk {
     dir: TempDir,

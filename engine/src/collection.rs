@@ -11,6 +11,7 @@ use storage::{GenerationId, PassageId, Task};
 use crate::bm25::Bm25Index;
 use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
+use crate::guard::guarded;
 use crate::index::{self, Session, check_identity, failures, identity_of};
 use crate::report::{IndexReport, RemoveReport, Status};
 use crate::request::IndexRequest;
@@ -42,21 +43,25 @@ impl Snapshot {
         let Some(collection) = Collection::open(dir)? else {
             return Ok(Self::default());
         };
-        let open = collection.open_current(|generation| {
-            let index = Bm25Index::open(&generation.dir.join("bm25"))?;
-            let live = index.live().iter().map(PassageId).collect();
-            Ok::<_, EngineError>(Open {
-                generation: generation.clone(),
-                matrix: generation.matrix()?,
-                index,
-                live,
-            })
-        })?;
+        let open = collection.open_current(|generation| guarded(dir, || Open::new(generation)))?;
         Ok(Self { open })
     }
 
     fn id(&self) -> Option<GenerationId> {
         self.open.as_ref().map(|open| open.generation.id)
+    }
+}
+
+impl Open {
+    fn new(generation: &Generation) -> Result<Self, EngineError> {
+        let index = Bm25Index::open(&generation.dir.join("bm25"))?;
+        let live = index.live().iter().map(PassageId).collect();
+        Ok(Self {
+            generation: generation.clone(),
+            matrix: generation.matrix()?,
+            index,
+            live,
+        })
     }
 }
 
@@ -146,9 +151,10 @@ impl Engine {
     ) -> Result<T, EngineError> {
         let collection = Collection::create_or_open(&self.dir)?;
         let lock = collection.lock()?;
-        let mut session = Session::open(&lock, encoder, report)?;
-        let done = work(&mut session, report);
-        drop(session);
+        let done = guarded(&self.dir, || {
+            let mut session = Session::open(&lock, encoder, report)?;
+            work(&mut session, report)
+        });
         self.refresh()?;
         done
     }

@@ -3,188 +3,271 @@
 //! Looking changes nothing. Repair goes from cheap to dear: records rebuilt from the generation, the generation before
 //! this one put back, vectors encoded again from the stored text, everything read again from the person's files.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
-use storage::PassageId;
-use storage::Task;
 use storage::documents::{DocumentRecord, DocumentStore, StoreState};
-use storage::generation::{Collection, Generation, WriterLock};
+use storage::generation::{Collection, Generation};
+use storage::{PassageId, StorageError, Task};
 
 use crate::bm25::Bm25Index;
 use crate::collection::Engine;
+use crate::encoder::Encoder;
 use crate::error::EngineError;
-use crate::index::{self, Session, recover};
-use crate::report::{Check, DoctorReport, IndexReport};
+use crate::guard::guarded;
+use crate::index::{failures, is_repair_unfinished};
+use crate::report::{Check, DoctorReport};
 use crate::request::ReadOptions;
+
+mod repair;
 
 /// Problems named one by one before the rest is only counted.
 const NAMED: usize = 20;
+/// Repairs one after the other: each may bring to light what the damage before it hid.
+const ROUNDS: usize = 4;
 
-/// What has to be made again.
-#[derive(Debug, Default)]
-struct Damage {
-    generation: bool,
-    index: bool,
-    vectors: bool,
-    records: bool,
+/// What has to be made again, the worst alone: repairing it makes whatever hangs on it anew too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Damage {
+    /// The list of failures.
+    Failures,
+    /// The records.
+    Records,
+    /// The vectors.
+    Vectors,
+    /// An earlier repair ended before it had read everything.
+    Unfinished,
+    /// The full-text index.
+    Index,
+    /// The manifest, or the pointer to it.
+    Generation,
+}
+
+impl Damage {
+    /// What repairing it does.
+    fn cure(self) -> &'static str {
+        match self {
+            Self::Failures => "list the files that cannot be read anew, from the records",
+            Self::Records => "rebuild the records from the current generation",
+            Self::Vectors => "encode all passages again from their stored text",
+            Self::Unfinished => "read the rest of the indexed folders",
+            Self::Index => "read everything again from the indexed folders",
+            Self::Generation => {
+                "put the newest readable generation back, or read everything again where there is none"
+            }
+        }
+    }
 }
 
 impl Engine {
     /// Compares documents, full-text index and vectors of the collection in `dir`, and repairs them if `repair` says
-    /// how files are read. Without repair nothing is changed.
+    /// how files are read. Without repair nothing is changed, and the report says what repair would do. A repair that
+    /// is interrupted is taken up again by the next one.
     ///
     /// # Errors
     /// Another writer, a failing disk, or a repair that needs an encoder which `encoder` is not.
     pub fn doctor(
         dir: &Path,
-        encoder: Option<std::sync::Arc<dyn crate::encoder::Encoder>>,
+        encoder: Option<Arc<dyn Encoder>>,
         repair: Option<&ReadOptions>,
         task: Task<'_>,
     ) -> Result<DoctorReport, EngineError> {
         let mut report = DoctorReport::default();
-        let Some(collection) = Collection::open(dir)? else {
+        let opened = match Collection::open(dir) {
+            Err(error @ StorageError::Corrupt { .. }) => {
+                let problems = Problems::of(error);
+                report.checks.push(problems.into_check("collection"));
+                if repair.is_none() {
+                    report
+                        .planned
+                        .push("say anew what the folder is".to_owned());
+                    return Ok(report);
+                }
+                let marked = Collection::mark(dir)?;
+                report
+                    .repaired
+                    .push("said anew what the folder is".to_owned());
+                Some(marked)
+            }
+            opened => opened?,
+        };
+        let Some(collection) = opened else {
             return Ok(report);
         };
         let lock = collection.lock()?;
         let damage = examine(&collection, &mut report, task)?;
-        if let Some(options) = repair {
-            mend(&lock, &damage, encoder, options, &mut report, task)?;
+        let Some(options) = repair else {
+            report
+                .planned
+                .extend(damage.map(Damage::cure).map(str::to_owned));
+            return Ok(report);
+        };
+        let mut next = damage;
+        for _ in 0..ROUNDS {
+            let Some(damage) = next else { break };
+            let said = guarded(dir, || repair::mend(&lock, damage, &encoder, options, task))?;
+            report.repaired.push(said);
+            next = examine(&collection, &mut DoctorReport::default(), task)?;
         }
         Ok(report)
     }
 }
 
-/// Looks at everything, cheapest first.
+/// Looks at everything, cheapest first; the worst that was found.
 fn examine(
     collection: &Collection,
     report: &mut DoctorReport,
     task: Task<'_>,
-) -> Result<Damage, EngineError> {
-    let mut damage = Damage::default();
+) -> Result<Option<Damage>, EngineError> {
+    let mut check = |name, problems: Problems| {
+        let sound = problems.count == 0;
+        report.checks.push(problems.into_check(name));
+        sound
+    };
     let generation = match collection.current() {
         Ok(Some(generation)) => generation,
-        Ok(None) => return Ok(damage),
+        Ok(None) => return Ok(None),
         Err(error) => {
-            damage.generation = true;
-            report.checks.push(Check {
-                name: "generation",
-                problems: vec![error.to_string()],
-            });
-            return Ok(damage);
+            check("generation", Problems::of(error));
+            return Ok(Some(Damage::Generation));
         }
     };
-    report.checks.push(Check {
-        name: "generation",
-        problems: Vec::new(),
+    check("generation", Problems::default());
+    let dir = collection.dir();
+    let mut damage = Vec::new();
+    let mut note = |sound: bool, kind| {
+        if !sound {
+            damage.push(kind);
+        }
+    };
+    if is_repair_unfinished(&generation.manifest) {
+        let problem = "an earlier repair did not finish reading the indexed folders".to_owned();
+        note(check("repair", Problems::of(problem)), Damage::Unfinished);
+    }
+    let (live, problems) = check_index(&generation, task)?;
+    let readable = problems.count == 0;
+    note(check("full-text index", problems), Damage::Index);
+    let problems = caught(dir, |problems| check_vectors(&generation, &live, problems));
+    note(check("vectors", problems), Damage::Vectors);
+    let problems = caught(dir, |problems| {
+        check_records(collection, &generation, readable.then_some(&live), problems)
     });
-    let live = check_index(&generation, report, task)?;
-    damage.index = live.is_none();
-    let live = live.unwrap_or_default();
-    damage.vectors = !check_vectors(&generation, &live, report)?;
-    damage.records = !check_records(collection, &generation, &live, report)?;
-    Ok(damage)
+    note(check("records", problems), Damage::Records);
+    let problems = failures::read(&generation).map_or_else(Problems::of, |_| Problems::default());
+    note(check("failures", problems), Damage::Failures);
+    Ok(damage.into_iter().max())
 }
 
-/// Reads every live passage; `None` if the index is damaged.
+/// What `look` finds; a panic of it is a problem like any other.
+fn caught(dir: &Path, look: impl FnOnce(&mut Problems)) -> Problems {
+    let mut problems = Problems::default();
+    let outcome = guarded(dir, || {
+        look(&mut problems);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        problems.add(error.to_string());
+    }
+    problems
+}
+
+/// The passages that can be found, once every byte of the index was compared with its checksum and every passage read.
 fn check_index(
     generation: &Generation,
-    report: &mut DoctorReport,
     task: Task<'_>,
-) -> Result<Option<RoaringBitmap>, EngineError> {
-    let mut problems = Problems::default();
-    let opened = Bm25Index::open(&generation.dir.join("bm25"));
-    let live = match &opened {
-        Ok(index) => {
-            read_all(index, &mut problems, task)?;
-            index.live().clone()
+) -> Result<(RoaringBitmap, Problems), EngineError> {
+    let dir = generation.dir.join("bm25");
+    let mut live = RoaringBitmap::new();
+    let problems = caught(&dir, |problems| match Bm25Index::damaged_files(&dir) {
+        Err(error) => problems.add(error.to_string()),
+        Ok(files) => {
+            for file in files {
+                problems.add(format!(
+                    "{} does not fit its checksum",
+                    dir.join(file).display()
+                ));
+            }
         }
-        Err(error) => {
-            problems.add(error.to_string());
-            RoaringBitmap::new()
-        }
-    };
-    let expected = generation.manifest.live;
-    if problems.count == 0 && live.len() != expected {
-        problems.add(format!(
-            "{} passages in the index, {expected} in the manifest",
-            live.len()
-        ));
+    });
+    if problems.count > 0 {
+        return Ok((live, problems));
     }
-    let sound = problems.count == 0;
-    report.checks.push(problems.into_check("full-text index"));
-    Ok(sound.then_some(live))
+    let problems = caught(&dir, |problems| match Bm25Index::open(&dir) {
+        Err(error) => problems.add(error.to_string()),
+        Ok(index) => {
+            live.clone_from(index.live());
+            read_all(&index, problems, task);
+            let (found, expected) = (live.len(), generation.manifest.live);
+            if found != expected {
+                problems.add(format!(
+                    "{found} passages in the index, {expected} in the manifest"
+                ));
+            }
+        }
+    });
+    task.check()?;
+    Ok((live, problems))
 }
 
-fn read_all(index: &Bm25Index, problems: &mut Problems, task: Task<'_>) -> Result<(), EngineError> {
+/// Reads every live passage, until the caller asks to stop.
+fn read_all(index: &Bm25Index, problems: &mut Problems, task: Task<'_>) {
     for (done, id) in index.live().iter().enumerate() {
-        task.check()?;
+        if done % 1024 == 0 {
+            task.report("checking passages", done as u64, index.live().len());
+            if task.check().is_err() {
+                return;
+            }
+        }
         if let Err(error) = index.passage(PassageId(id)) {
             problems.add(error.to_string());
         }
-        if done % 1024 == 0 {
-            task.report("checking passages", done as u64, index.live().len());
-        }
     }
-    Ok(())
 }
 
 /// Every live passage has a row, and the rows are what was written.
-fn check_vectors(
-    generation: &Generation,
-    live: &RoaringBitmap,
-    report: &mut DoctorReport,
-) -> Result<bool, EngineError> {
-    let mut problems = Problems::default();
-    match generation.matrix() {
-        Ok(None) => {}
-        Ok(Some(matrix)) => {
-            if let Err(error) = matrix.verify() {
-                problems.add(error.to_string());
-            }
-            for id in live
-                .iter()
-                .filter(|&id| matrix.row_of(PassageId(id)).is_none())
-            {
-                problems.add(format!("passage {id} has no vector"));
-            }
-        }
-        Err(error) => problems.add(error.to_string()),
+fn check_vectors(generation: &Generation, live: &RoaringBitmap, problems: &mut Problems) {
+    let matrix = match generation.matrix() {
+        Ok(Some(matrix)) => matrix,
+        Ok(None) => return,
+        Err(error) => return problems.add(error.to_string()),
+    };
+    if let Err(error) = matrix.verify() {
+        problems.add(error.to_string());
     }
-    let sound = problems.count == 0;
-    report.checks.push(problems.into_check("vectors"));
-    Ok(sound)
+    for id in live
+        .iter()
+        .filter(|&id| matrix.row_of(PassageId(id)).is_none())
+    {
+        problems.add(format!("passage {id} has no vector"));
+    }
 }
 
-/// The records are those of this generation and name exactly its passages.
+/// The records are those of this generation and, where the index could be read, name exactly its passages.
 fn check_records(
     collection: &Collection,
     generation: &Generation,
-    live: &RoaringBitmap,
-    report: &mut DoctorReport,
-) -> Result<bool, EngineError> {
-    let mut problems = Problems::default();
-    match DocumentStore::open(&collection.documents_dir()) {
+    live: Option<&RoaringBitmap>,
+    problems: &mut Problems,
+) {
+    let store = match DocumentStore::open(&collection.documents_dir()) {
+        Ok(store) => store,
+        Err(error) => return problems.add(error.to_string()),
+    };
+    match store.state() {
+        Ok(StoreState::Committed(id)) if id == generation.id => {}
+        Ok(state) => problems.add(format!(
+            "the records are {state:?}, not of generation {}",
+            generation.id.0
+        )),
         Err(error) => problems.add(error.to_string()),
-        Ok(store) => {
-            match store.state() {
-                Ok(StoreState::Committed(id)) if id == generation.id => {}
-                Ok(state) => problems.add(format!(
-                    "the records are {state:?}, not of generation {}",
-                    generation.id.0
-                )),
-                Err(error) => problems.add(error.to_string()),
-            }
-            if let Err(error) = store.verify() {
-                problems.add(error.to_string());
-            }
-            compare_passages(&store, live, &mut problems);
-        }
     }
-    let sound = problems.count == 0;
-    report.checks.push(problems.into_check("records"));
-    Ok(sound)
+    if let Err(error) = store.verify() {
+        problems.add(error.to_string());
+    }
+    if let Some(live) = live {
+        compare_passages(&store, live, problems);
+    }
 }
 
 fn compare_passages(store: &DocumentStore, live: &RoaringBitmap, problems: &mut Problems) {
@@ -211,93 +294,6 @@ fn passages(record: &DocumentRecord) -> impl Iterator<Item = u32> {
     record.passages.iter().map(|passage| passage.id.0)
 }
 
-/// Makes good what `damage` says.
-fn mend(
-    lock: &WriterLock,
-    damage: &Damage,
-    encoder: Option<std::sync::Arc<dyn crate::encoder::Encoder>>,
-    options: &ReadOptions,
-    report: &mut DoctorReport,
-    task: Task<'_>,
-) -> Result<(), EngineError> {
-    let mut inner = IndexReport::default();
-    if damage.generation {
-        return go_back(lock, report);
-    }
-    if damage.index {
-        let roots = read_again(lock, encoder, options, &mut inner, task)?;
-        let roots: Vec<String> = roots
-            .iter()
-            .map(|root| root.display().to_string())
-            .collect();
-        report
-            .repaired
-            .push(format!("everything read again from {}", roots.join(", ")));
-    } else if damage.vectors {
-        let mut session = Session::open_for_switch(lock, &mut inner)?;
-        let name = encoder
-            .as_ref()
-            .map(|encoder| encoder.identity().name.clone());
-        session.switch_encoder(encoder, &mut inner, task)?;
-        session.publish(&mut inner, task)?;
-        report.repaired.push(match name {
-            Some(name) => format!("all passages encoded again with {name}"),
-            None => "vectors dropped, since their encoder is not loaded; `askance model use NAME` makes new ones".into(),
-        });
-    } else if damage.records {
-        let base = lock.collection().current()?;
-        recover::rebuild(&lock.collection().documents_dir(), base.as_ref())?;
-        report
-            .repaired
-            .push("records rebuilt from the current generation".into());
-    }
-    Ok(())
-}
-
-/// Puts the newest readable generation back.
-fn go_back(lock: &WriterLock, report: &mut DoctorReport) -> Result<(), EngineError> {
-    let collection = lock.collection();
-    for id in collection.generations()?.into_iter().rev() {
-        if collection.generation(id).is_ok() {
-            lock.point_to(id)?;
-            report.repaired.push(format!(
-                "generation {} put back; run `askance index` to catch up",
-                id.0
-            ));
-            return Ok(());
-        }
-    }
-    let dir = collection.dir().display();
-    Err(EngineError::Inconsistent(format!(
-        "no readable generation is left in {dir}; delete that folder and index again"
-    )))
-}
-
-/// Indexes the roots into empty stores.
-fn read_again(
-    lock: &WriterLock,
-    encoder: Option<std::sync::Arc<dyn crate::encoder::Encoder>>,
-    options: &ReadOptions,
-    report: &mut IndexReport,
-    task: Task<'_>,
-) -> Result<Vec<PathBuf>, EngineError> {
-    let roots: HashSet<PathBuf> = match lock.collection().current()? {
-        Some(base) => base
-            .manifest
-            .roots
-            .iter()
-            .map(PathBuf::from)
-            .filter(|root| root.exists())
-            .collect(),
-        None => HashSet::new(),
-    };
-    let mut roots: Vec<PathBuf> = roots.into_iter().collect();
-    roots.sort();
-    let mut session = Session::open_empty(lock, encoder)?;
-    index::run(&mut session, &roots, options, report, task)?;
-    Ok(roots)
-}
-
 /// Problems of one check: the first ones in words, the rest counted.
 #[derive(Default)]
 struct Problems {
@@ -306,6 +302,12 @@ struct Problems {
 }
 
 impl Problems {
+    fn of(problem: impl ToString) -> Self {
+        let mut problems = Self::default();
+        problems.add(problem.to_string());
+        problems
+    }
+
     fn add(&mut self, problem: String) {
         self.count += 1;
         if self.named.len() < NAMED {

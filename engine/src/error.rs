@@ -75,6 +75,24 @@ pub enum EngineError {
     /// A data set could not be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A library panicked while it read or wrote the stores: damage that it did not expect, or a mistake of ours.
+    #[error("the collection in {} cannot be worked with: {message}; run `askance doctor`", path.display())]
+    Panicked {
+        /// Folder of the collection.
+        path: PathBuf,
+        /// First line of what the panic said.
+        message: String,
+    },
+    /// A search is larger than any a person would ask for.
+    #[error("{what} {found}, more than the limit of {limit}; make it smaller")]
+    TooLarge {
+        /// What was counted, as the start of a sentence: "the query's bytes are".
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The stores of a collection disagree.
     #[error("the collection is inconsistent: {0}; run `askance doctor --repair`")]
     Inconsistent(String),

@@ -21,8 +21,10 @@ pub mod models;
 
 // A query to hits.
 mod collection;
+mod compact;
 mod doctor;
 pub mod fuse;
+mod guard;
 mod search;
 pub mod snippet;
 

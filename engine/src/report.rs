@@ -152,6 +152,21 @@ pub struct RemoveReport {
     pub generation: u64,
 }
 
+/// What compacting did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CompactReport {
+    /// Bytes of the collection's folder before; a file with several names counts once.
+    pub before: u64,
+    /// Bytes afterwards.
+    pub after: u64,
+    /// Generation that was published; 0 where there was nothing to compact.
+    pub generation: u64,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
 /// What a collection holds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Status {
@@ -188,6 +203,8 @@ pub struct Status {
 pub struct DoctorReport {
     /// Checks in order: what was checked, and what is wrong (empty: sound).
     pub checks: Vec<Check>,
+    /// What repairing would do, where it was not asked for.
+    pub planned: Vec<String>,
     /// What was repaired.
     pub repaired: Vec<String>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::encoder::Encoder;
+use crate::error::EngineError;
 
 /// What to index and how.
 #[derive(Clone)]
@@ -40,6 +41,19 @@ impl Default for ReadOptions {
         }
     }
 }
+
+/// Most bytes of a query.
+pub const MAX_QUERY_BYTES: usize = 64 << 10;
+/// Most clauses (words and phrases) of a query.
+pub const MAX_QUERY_CLAUSES: usize = 4096;
+/// Most clauses of a fuzzy query: each walks a good part of the dictionary.
+pub const MAX_FUZZY_CLAUSES: usize = 64;
+/// Most hits of a search.
+pub const MAX_HITS: usize = 1000;
+/// Most path patterns and extensions of a filter, each.
+pub const MAX_PATTERNS: usize = 256;
+/// Most bytes of one path pattern: it becomes a regular expression, which grows with it.
+pub const MAX_PATTERN_BYTES: usize = 1024;
 
 /// Which evidence ranks the hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -110,5 +124,86 @@ impl SearchRequest {
             fuzzy: false,
             filter: Filter::default(),
         }
+    }
+}
+
+impl SearchRequest {
+    /// Is the request one that a search takes?
+    ///
+    /// # Errors
+    /// [`EngineError::TooLarge`] naming the part that is too large.
+    pub fn check(&self) -> Result<(), EngineError> {
+        let patterns = self.filter.paths.iter().chain(&self.filter.extensions);
+        let longest = patterns.map(String::len).max().unwrap_or(0);
+        within("the query's bytes are", self.query.len(), MAX_QUERY_BYTES)?;
+        within("the hits asked for are", self.limit, MAX_HITS)?;
+        within(
+            "the path patterns are",
+            self.filter.paths.len(),
+            MAX_PATTERNS,
+        )?;
+        within(
+            "the extensions are",
+            self.filter.extensions.len(),
+            MAX_PATTERNS,
+        )?;
+        within(
+            "the bytes of a path pattern are",
+            longest,
+            MAX_PATTERN_BYTES,
+        )
+    }
+
+    /// Are these clauses of the query as many as a search takes?
+    ///
+    /// # Errors
+    /// [`EngineError::TooLarge`].
+    pub(crate) fn check_clauses(&self, clauses: usize) -> Result<(), EngineError> {
+        if self.fuzzy {
+            return within("the words of a fuzzy query are", clauses, MAX_FUZZY_CLAUSES);
+        }
+        within("the words of the query are", clauses, MAX_QUERY_CLAUSES)
+    }
+}
+
+fn within(what: &'static str, found: usize, limit: usize) -> Result<(), EngineError> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(EngineError::TooLarge { what, found, limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_named_and_what_is_not_passes() {
+        let refused = |change: &dyn Fn(&mut SearchRequest)| {
+            let mut request = SearchRequest::new("heron");
+            request.check().expect("a request of usual size");
+            change(&mut request);
+            request.check().expect_err("too large").to_string()
+        };
+        let query = refused(&|r| r.query = "x".repeat(MAX_QUERY_BYTES + 1));
+        assert!(
+            query.starts_with("the query's bytes are 65537, more than the limit of 65536"),
+            "{query}"
+        );
+        assert!(refused(&|r| r.limit = 1001).contains("hits asked for are 1001"));
+        assert!(refused(&|r| r.filter.paths = vec!["*".into(); 257]).contains("patterns are 257"));
+        assert!(refused(&|r| r.filter.paths = vec!["{".repeat(1025)]).contains("1025"));
+        assert!(refused(&|r| r.filter.extensions = vec!["md".into(); 257]).contains("extensions"));
+        let mut request = SearchRequest::new("heron");
+        request
+            .check_clauses(MAX_QUERY_CLAUSES)
+            .expect("just as many");
+        request
+            .check_clauses(MAX_QUERY_CLAUSES + 1)
+            .expect_err("one too many");
+        request.fuzzy = true;
+        request
+            .check_clauses(MAX_FUZZY_CLAUSES + 1)
+            .expect_err("one too many");
     }
 }

@@ -16,6 +16,7 @@ use crate::encoder::{Encoder, Role};
 use crate::error::EngineError;
 use crate::fuse::weight::Evidence;
 use crate::fuse::{self, Candidate, Fused, Moments};
+use crate::guard::guarded;
 use crate::report::{Explanation, Hit, LegScore, SearchResponse, Snippet};
 use crate::request::{Fusion, Mode, SearchRequest};
 use crate::snippet;
@@ -81,14 +82,17 @@ impl Engine {
     /// Answers one search over the generation that is open; [`Engine::refresh`] moves on to a newer one.
     ///
     /// # Errors
-    /// A bad filter, dense mode without vectors, or damaged files. An empty query finds nothing.
+    /// A bad filter, a request beyond its limits, dense mode without vectors, or damaged files. An empty query finds
+    /// nothing.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse, EngineError> {
+        request.check()?;
         let snapshot = self.snapshot();
         let Some(open) = &snapshot.open else {
             return self.search_nothing(request);
         };
-        let ranking = rank(open, self.encoder(), request)?;
-        ranking.respond(open, request.limit)
+        guarded(self.dir(), || {
+            rank(open, self.encoder(), request)?.respond(open, request.limit)
+        })
     }
 
     /// An empty collection answers every query with nothing, and still says so in the mode that was asked for.
@@ -114,6 +118,7 @@ pub(crate) fn rank<'o>(
 ) -> Result<Ranking<'o>, EngineError> {
     let mut warnings = Vec::new();
     let query = parse(request);
+    request.check_clauses(query.clauses.len())?;
     let (mode, encoder) = resolve_mode(open, encoder, request.mode, &mut warnings)?;
     let started = Instant::now();
     let allowed = allowed(open, &query, request)?;

@@ -172,7 +172,12 @@ fn every_dependency_has_its_reason() {
 
 #[test]
 fn paths_named_in_the_documents_exist() {
-    for document in ["ARCHITECTURE.md", "README.md", "storage/FORMAT.md"] {
+    for document in [
+        "ARCHITECTURE.md",
+        "README.md",
+        "SECURITY.md",
+        "storage/FORMAT.md",
+    ] {
         let text =
             fs::read_to_string(root().join(document)).unwrap_or_else(|e| panic!("{document}: {e}"));
         for name in text.split('`').skip(1).step_by(2) {

@@ -52,6 +52,14 @@ Examples:
 
 Exit status: 0 sound (or repaired), 2 problems remain.";
 
+/// Below `askance compact --help`.
+pub const COMPACT: &str = "\
+Examples:
+  askance remove ~/Documents/old && askance compact   forget a folder for good
+
+`remove` takes files out of every answer at once; `compact` takes what is left of them off the disk and gives the room
+back. Copies elsewhere (backups, snapshots of the file system) are out of its reach.";
+
 /// Below `askance model --help`.
 pub const MODEL: &str = "\
 Examples:

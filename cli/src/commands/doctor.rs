@@ -22,6 +22,7 @@ pub fn run(args: &DoctorArgs, session: &mut Session) -> anyhow::Result<Exit> {
         (
             DoctorReport {
                 checks: found.checks,
+                planned: Vec::new(),
                 repaired: repaired.repaired,
             },
             remaining,

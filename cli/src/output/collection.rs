@@ -1,9 +1,9 @@
-//! What do indexing, removing, status and the check-up look like?
+//! What do indexing, removing, compacting, status and the check-up look like?
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use engine::report::{DoctorReport, IndexReport, RemoveReport, Status};
+use engine::report::{CompactReport, DoctorReport, IndexReport, RemoveReport, Status};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
@@ -125,6 +125,43 @@ impl Report for Removed {
         writeln!(
             page,
             "{documents} documents and {passages} passages removed, generation {generation}"
+        )
+    }
+}
+
+/// What compacting did.
+pub struct Compacted {
+    /// The engine's account.
+    pub report: CompactReport,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report for Compacted {
+    fn json(&self) -> Value {
+        json!({
+            "before": self.report.before,
+            "after": self.report.after,
+            "generation": self.report.generation,
+            "seconds": self.report.seconds,
+            "warnings": json::warnings(&self.warnings),
+        })
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let CompactReport {
+            before,
+            after,
+            generation,
+            ..
+        } = self.report;
+        if generation == 0 {
+            return Ok(());
+        }
+        let (before, after) = (HumanBytes(before), HumanBytes(after));
+        writeln!(
+            page,
+            "{before} before, {after} now, generation {generation}"
         )
     }
 }
@@ -319,6 +356,7 @@ impl Report for CheckedUp {
         json!({
             "sound": self.is_sound(),
             "checks": self.report.checks,
+            "planned": self.report.planned,
             "repaired": self.report.repaired,
             "remaining": self.remaining,
         })
@@ -344,10 +382,15 @@ impl Report for CheckedUp {
         }
         match (self.is_sound(), self.repair) {
             (true, _) => Ok(()),
-            (false, false) => writeln!(
-                page,
-                "run `askance doctor --repair`; your own files are never touched"
-            ),
+            (false, false) => {
+                for planned in &self.report.planned {
+                    writeln!(page, "to repair {}", escape(planned))?;
+                }
+                writeln!(
+                    page,
+                    "run `askance doctor --repair`; your own files are never touched"
+                )
+            }
             (false, true) => self
                 .remaining
                 .iter()

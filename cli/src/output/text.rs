@@ -33,6 +33,22 @@ fn push_visible(c: char, visible: &mut String) {
     }
 }
 
+/// JSON text with the characters that [`escape`] makes visible as `\uXXXX`: the same value, fit for a terminal.
+pub fn escape_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_unsafe) {
+        return Cow::Borrowed(json);
+    }
+    let mut safe = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        match is_unsafe(c) {
+            // All of them are below U+10000, and stand inside strings only.
+            true => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => safe.push(c),
+        }
+    }
+    Cow::Owned(safe)
+}
+
 /// A character of a snippet and whether it is highlighted.
 type Lit = (char, bool);
 

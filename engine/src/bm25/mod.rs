@@ -102,6 +102,12 @@ pub enum Bm25Error {
         /// tantivy's answer.
         source: Box<tantivy::TantivyError>,
     },
+    /// A file's bytes are not those that were written.
+    #[error("{} is damaged: it does not fit its checksum; run `askance doctor --repair`", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The fields of the index are not the ones this version writes.
     #[error("the full-text index in {} was written by another version of askance; index again into a new collection", path.display())]
     Schema {

@@ -16,6 +16,9 @@ use super::score::Scoring;
 use super::writer::check_schema;
 use super::{Bm25Error, StoredPassage};
 
+/// An index of up to this many bytes is compared with its checksums whenever it is opened: some milliseconds.
+const CHECKED_BYTES: u64 = 16 << 20;
+
 /// An index opened read-only: no lock, no watcher; the files have to stay as they are while it lives.
 pub struct Bm25Index {
     pub(super) dir: PathBuf,
@@ -44,11 +47,13 @@ impl Bm25Index {
     /// Opens the committed state of the index in `dir`.
     ///
     /// # Errors
-    /// Missing or damaged files, or another version's fields.
+    /// Missing or damaged files, or another version's fields. An index of up to 16 MiB is compared with its checksums, a
+    /// larger one is taken at its word; [`Bm25Index::damaged_files`] tells.
     pub fn open(dir: &Path) -> Result<Self, Bm25Error> {
         let failed = Bm25Error::index("open", dir);
         let mut index = Index::open_in_dir(dir).map_err(&failed)?;
         check_schema(&index, dir)?;
+        check_small(&index, dir)?;
         schema::register_tokenizer(&mut index);
         let fields = schema::schema().1;
         let mut segments = Vec::new();
@@ -73,6 +78,18 @@ impl Bm25Index {
         };
         index.set_scoring(Scoring::default());
         Ok(index)
+    }
+
+    /// Names of the files in `dir` whose bytes do not fit the checksum tantivy wrote behind them. Reads all of them.
+    ///
+    /// # Errors
+    /// Missing files, or a commit that cannot be read.
+    pub fn damaged_files(dir: &Path) -> Result<Vec<PathBuf>, Bm25Error> {
+        let failed = Bm25Error::index("check", dir);
+        let index = Index::open_in_dir(dir).map_err(&failed)?;
+        let mut damaged = Vec::from_iter(index.validate_checksum().map_err(failed)?);
+        damaged.sort();
+        Ok(damaged)
     }
 
     /// Replaces the constants of the ranking formula.
@@ -199,6 +216,22 @@ impl Bm25Index {
             .map(|segment| segment.field(field).inverted.total_num_tokens())
             .sum();
         tokens as f32 / self.documents.max(1) as f32
+    }
+}
+
+/// Compares an index that is small enough to be read whole at each opening with its checksums.
+fn check_small(index: &Index, dir: &Path) -> Result<(), Bm25Error> {
+    let failed = Bm25Error::index("check", dir);
+    let metas = index.load_metas().map_err(&failed)?;
+    let size = |name: &PathBuf| dir.join(name).metadata().map_or(0, |meta| meta.len());
+    if metas.list_segment_files().iter().map(size).sum::<u64>() > CHECKED_BYTES {
+        return Ok(());
+    }
+    match index.validate_checksum().map_err(failed)?.into_iter().min() {
+        None => Ok(()),
+        Some(file) => Err(Bm25Error::Damaged {
+            path: dir.join(file),
+        }),
     }
 }
 

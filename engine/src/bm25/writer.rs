@@ -102,6 +102,22 @@ impl Bm25Writer {
         Ok(())
     }
 
+    /// Rewrites the last commit as one segment without deleted passages: no text, term or number of them is left in the
+    /// files of the commit. The commit keeps its name.
+    ///
+    /// # Errors
+    /// As [`Bm25Writer::commit`].
+    pub fn merge_all(&mut self) -> Result<(), Bm25Error> {
+        let failed = Bm25Error::index("compact", &self.dir);
+        let segments = self.index.searchable_segment_ids().map_err(&failed)?;
+        let writer = self.writer.as_mut().ok_or_else(|| failed(closed()))?;
+        if !segments.is_empty() {
+            writer.merge(&segments).wait().map_err(&failed)?;
+        }
+        writer.garbage_collect_files().wait().map_err(failed)?;
+        Ok(())
+    }
+
     /// Forgets everything since the last commit.
     ///
     /// # Errors

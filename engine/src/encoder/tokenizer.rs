@@ -47,6 +47,15 @@ pub(crate) struct TokenizerOptions {
     pub(crate) max_tokens: Option<usize>,
 }
 
+/// Reads the file. The library takes for granted that it is JSON all through, and panics on what it does not expect.
+fn parse(path: &Path, bytes: &[u8]) -> Result<Tokenizer, ModelError> {
+    let malformed = |reason: String| ModelError::malformed(path, reason);
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| malformed(e.to_string()))?;
+    let parsed = std::panic::catch_unwind(|| Tokenizer::from_bytes(bytes));
+    let parsed = parsed.map_err(|_| malformed("its parts contradict each other".to_owned()))?;
+    parsed.map_err(|e| malformed(e.to_string()))
+}
+
 /// Longest input of models that have no limit.
 const UNLIMITED: usize = 1 << 20;
 
@@ -63,8 +72,7 @@ impl TextTokenizer {
         let path = dir.join("tokenizer.json");
         let bytes = read(&path, "the vocabulary and how text is cut into tokens")?;
         let digest = blake3::hash(&bytes);
-        let mut inner = Tokenizer::from_bytes(&bytes)
-            .map_err(|e| ModelError::malformed(&path, e.to_string()))?;
+        let mut inner = parse(&path, &bytes)?;
         let own_limit = inner.get_truncation().map(|t| t.max_length);
         inner
             .with_truncation(None)

@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use storage::Task;
 use storage::generation::Manifest;
 
+pub(crate) use publish::is_repair_unfinished;
 pub(crate) use session::{DocumentInput, PassageInput, Session, check_identity, identity_of};
 
 use crate::error::EngineError;
@@ -76,7 +77,7 @@ pub(crate) fn remove(
         .map_err(EngineError::io("find", path))?;
     let mut below = Vec::new();
     session.each_path_below(&path, |found| below.push(found.to_owned()))?;
-    let was_root = session.remove_root(&plan::path_text(&path));
+    let was_root = session.remove_root(&plan::path_text(&path))?;
     if below.is_empty() && !was_root {
         report.unknown.push(path);
     }
@@ -210,10 +211,11 @@ fn remove_missing(
     plan: &Plan,
     report: &mut IndexReport,
 ) -> Result<(), EngineError> {
+    let mut removed: u64 = 0;
     for path in &plan.missing {
-        session.remove(path)?;
+        removed += u64::from(session.remove(path)?.is_some());
     }
-    report.removed = (plan.missing.len() as u64).saturating_sub(report.moved);
+    report.removed = removed.saturating_sub(report.moved);
     Ok(())
 }
 

@@ -20,6 +20,18 @@ const MAX_SEGMENTS: usize = 8;
 /// ... or when less than this share of their rows is live.
 const MIN_LIVE_SHARE: f64 = 0.7;
 
+/// Key and value in [`Manifest::settings`] of a collection whose repair has not read everything yet.
+const REPAIR: &str = "repair";
+const UNFINISHED: &str = "unfinished";
+
+/// Whether documents are missing because a repair was interrupted.
+pub(crate) fn is_repair_unfinished(manifest: &Manifest) -> bool {
+    manifest
+        .settings
+        .get(REPAIR)
+        .is_some_and(|state| state == UNFINISHED)
+}
+
 impl<'l> Session<'l> {
     /// Gives every live passage a vector of `encoder`, or takes all vectors away.
     pub(crate) fn switch_encoder(
@@ -92,12 +104,45 @@ impl<'l> Session<'l> {
         Ok(())
     }
 
+    /// Publishes what is there, changed or not.
+    pub(crate) fn publish_anyway(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.dirty = true;
+        self.publish(report, task)
+    }
+
+    /// Publishes that everything which was indexed has been read again.
+    pub(crate) fn end_repair(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.repairing = false;
+        self.publish_anyway(report, task)
+    }
+
+    /// Publishes a generation that holds nothing of what was removed.
+    pub(crate) fn compact(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.compacting = true;
+        self.publish_anyway(report, task)
+    }
+
     fn publish_now(&mut self, task: Task<'_>) -> Result<(), EngineError> {
         Self::builder(&mut self.builder, self.lock)?;
         let builder = self.builder.take().expect("opened in the line above");
         let mut manifest = Manifest::empty(builder.id());
         manifest.bm25 = format!("generation {}", builder.id().0);
         self.bm25.commit(&manifest.bm25)?;
+        if self.compacting {
+            self.bm25.merge_all()?;
+        }
         for name in self.bm25.files()? {
             builder.link(
                 &self.lock.collection().bm25_dir().join(&name),
@@ -105,10 +150,7 @@ impl<'l> Session<'l> {
             )?;
         }
         self.finish_matrix(&builder, &mut manifest, task)?;
-        builder.write(
-            super::failures::FILE,
-            &super::failures::to_bytes(&self.store)?,
-        )?;
+        super::failures::write(&builder, &self.store, &mut manifest)?;
         self.describe(&mut manifest)?;
         self.store.commit(builder.id())?;
         self.base = Some(builder.publish(manifest)?);
@@ -120,6 +162,10 @@ impl<'l> Session<'l> {
         (manifest.next_document, manifest.next_passage) = self.store.next_ids()?;
         manifest.roots.clone_from(&self.roots);
         self.tally.write(manifest);
+        if self.repairing {
+            let settings = &mut manifest.settings;
+            settings.insert(REPAIR.to_owned(), UNFINISHED.into());
+        }
         Ok(())
     }
 
@@ -144,7 +190,8 @@ impl<'l> Session<'l> {
             segments.push(Arc::new(MatrixSegment::open(&fresh)?));
         }
         let rows: usize = segments.iter().map(|segment| segment.len()).sum();
-        let wasteful = (self.tally.passages as f64) < rows as f64 * MIN_LIVE_SHARE;
+        let wasteful = (self.tally.passages as f64) < rows as f64 * MIN_LIVE_SHARE
+            || (self.compacting && self.tally.passages < rows as u64);
         if segments.len() > MAX_SEGMENTS || (wasteful && !segments.is_empty()) {
             segments = merged(builder, &segments, task)?;
         }

@@ -4,6 +4,7 @@
 //! beside each document's first passage, the working full-text index from the published files.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use storage::documents::{DocumentRecord, DocumentStore, StoreState};
@@ -12,6 +13,7 @@ use storage::{StorageError, disk};
 
 use crate::bm25::Bm25Index;
 use crate::error::EngineError;
+use crate::guard::guarded;
 use crate::report::IndexReport;
 
 /// Opens the records, rebuilding them from the current generation if they are not exactly its own.
@@ -22,13 +24,16 @@ pub(crate) fn open_store(
 ) -> Result<DocumentStore, EngineError> {
     let dir = collection.documents_dir();
     let expected = base.map_or(StoreState::Empty, |base| StoreState::Committed(base.id));
-    let reason = match DocumentStore::open(&dir) {
-        Ok(store) => match store.state() {
-            Ok(state) if state == expected => return Ok(store),
-            Ok(_) => "the last run did not finish".to_owned(),
-            Err(error) => error.to_string(),
-        },
-        Err(error @ StorageError::Version { .. }) => return Err(error.into()),
+    let looked = guarded(&dir, || {
+        let store = DocumentStore::open(&dir)?;
+        let state = store.state()?;
+        store.verify()?;
+        Ok((store, state))
+    });
+    let reason = match looked {
+        Ok((store, state)) if state == expected => return slim(store),
+        Ok(_) => "the last run did not finish".to_owned(),
+        Err(error) if !is_damage(&error) => return Err(error),
         Err(error) => error.to_string(),
     };
     if let Some(base) = base {
@@ -38,6 +43,26 @@ pub(crate) fn open_store(
         ));
     }
     rebuild(&dir, base)
+}
+
+/// Whether records that cannot be opened are to be thrown away: not if they are of another version, nor if the system
+/// refuses, for want of room, rights or handles.
+fn is_damage(error: &EngineError) -> bool {
+    match error {
+        EngineError::Storage(StorageError::Version { .. }) => false,
+        EngineError::Storage(StorageError::Io { source, .. }) => {
+            source.raw_os_error().is_none() || source.kind() == io::ErrorKind::NotFound
+        }
+        _ => true,
+    }
+}
+
+/// Writes a store anew that has grown far beyond what it holds.
+fn slim(store: DocumentStore) -> Result<DocumentStore, EngineError> {
+    if store.is_wasteful()? {
+        return Ok(store.rewrite()?);
+    }
+    Ok(store)
 }
 
 /// Fills a fresh record store from the published generation. Remembered failures are lost: those files are tried again.

@@ -12,6 +12,7 @@ use storage::{DocumentId, PassageId, StorageError, Task};
 
 use super::plan::path_text;
 use super::prepare::TokenCounter;
+use super::publish::is_repair_unfinished;
 use super::recover;
 use super::tally::Tally;
 use super::vectors::{Vectors, text_hash};
@@ -64,6 +65,10 @@ pub(crate) struct Session<'l> {
     pub(super) tally: Tally,
     pub(super) roots: Vec<String>,
     pub(super) dirty: bool,
+    /// The next publish leaves nothing of what was removed.
+    pub(super) compacting: bool,
+    /// Not everything that was indexed has been read again since it was lost.
+    pub(super) repairing: bool,
 }
 
 impl<'l> Session<'l> {
@@ -94,6 +99,9 @@ impl<'l> Session<'l> {
         let roots = base
             .as_ref()
             .map_or_else(Vec::new, |base| base.manifest.roots.clone());
+        let repairing = base
+            .as_ref()
+            .is_some_and(|base| is_repair_unfinished(&base.manifest));
         Ok(Self {
             lock,
             store,
@@ -104,17 +112,21 @@ impl<'l> Session<'l> {
             tally,
             roots,
             dirty: false,
+            compacting: false,
+            repairing,
         })
     }
 
-    /// A session that starts from nothing, whatever was published: for reading everything again. Passage ids go on
-    /// where they were, since ids are never reused.
+    /// A session that starts from nothing, whatever was published: for reading everything below `roots` again, until
+    /// [`Session::end_repair`]. Passage ids go on where they were, since ids are never reused.
     pub(crate) fn open_empty(
         lock: &'l WriterLock,
         encoder: Option<Arc<dyn Encoder>>,
+        roots: Vec<String>,
     ) -> Result<Self, EngineError> {
         let collection = lock.collection();
-        let base = collection.current()?;
+        // May be what is damaged.
+        let base = collection.current().ok().flatten();
         recover::restore_bm25(&collection.bm25_dir(), None)?;
         let bm25 = open_bm25(&collection.bm25_dir(), None)?;
         let store = DocumentStore::recreate(&collection.documents_dir())?;
@@ -122,7 +134,8 @@ impl<'l> Session<'l> {
             store.reserve_ids(base.manifest.next_document, base.manifest.next_passage)?;
         }
         let vectors = open_vectors(encoder, None)?;
-        let (tally, roots) = (Tally::default(), Vec::new());
+        store.set_roots(&roots)?;
+        let tally = Tally::default();
         Ok(Self {
             lock,
             store,
@@ -133,6 +146,8 @@ impl<'l> Session<'l> {
             tally,
             roots,
             dirty: true,
+            compacting: false,
+            repairing: true,
         })
     }
 
@@ -182,7 +197,8 @@ impl<'l> Session<'l> {
         Ok(self.store.paths_with_content(hash)?)
     }
 
-    /// Calls `on_path` with every document that is `root` or lies below it.
+    /// Calls `on_path` with every document, and every file that could not be read, that is `root` or lies below it. A
+    /// file that could be read once and not the last time is met twice.
     pub(crate) fn each_path_below(
         &self,
         root: &Path,
@@ -190,15 +206,21 @@ impl<'l> Session<'l> {
     ) -> Result<(), EngineError> {
         let text = path_text(root);
         let prefix = text.trim_end_matches('/');
+        let is_below = |path: &str| {
+            path.strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         for record in self.store.documents_under(prefix) {
             let path = record?.path;
-            if path
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            {
+            if is_below(&path) {
                 on_path(&path);
             }
         }
+        let failures = self.store.failures_under(prefix)?;
+        failures
+            .iter()
+            .filter(|path| is_below(path))
+            .for_each(|path| on_path(path));
         Ok(())
     }
 
@@ -349,18 +371,23 @@ impl<'l> Session<'l> {
             if !self.roots.contains(&root) {
                 self.roots.push(root);
                 self.dirty = true;
+                // The manifest has them too; this copy is for the day when no manifest can be read.
+                self.store.set_roots(&self.roots)?;
             }
         }
         Ok(())
     }
 
     /// Forgets a root; true if it was one.
-    pub(crate) fn remove_root(&mut self, root: &str) -> bool {
+    pub(crate) fn remove_root(&mut self, root: &str) -> Result<bool, EngineError> {
         let before = self.roots.len();
         self.roots.retain(|known| known != root);
         let was_one = self.roots.len() != before;
-        self.dirty |= was_one;
-        was_one
+        if was_one {
+            self.dirty = true;
+            self.store.set_roots(&self.roots)?;
+        }
+        Ok(was_one)
     }
 }
 

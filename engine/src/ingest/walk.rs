@@ -19,6 +19,9 @@ mod tests;
 /// Folders of version control systems: never entered, even when hidden files are wanted.
 const VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".svn", ".jj"];
 
+/// Folders of files that the system makes up as they are read, some without end.
+const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// A regular file that was found; nothing of its content has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFile {
@@ -166,7 +169,13 @@ fn enters(entry: &DirEntry, skip: &[PathBuf]) -> bool {
         && VERSION_CONTROL
             .iter()
             .any(|name| entry.file_name() == *name);
-    !versions && !skip.iter().any(|path| entry.path() == path)
+    let system = cfg!(unix)
+        && entry.depth() > 0
+        && is_folder
+        && SYSTEM
+            .iter()
+            .any(|folder| entry.path() == Path::new(folder));
+    !versions && !system && !skip.iter().any(|path| entry.path() == path)
 }
 
 /// The file of an entry, a failure, or nothing for what is no regular file.

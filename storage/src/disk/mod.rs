@@ -9,6 +9,11 @@ use std::path::{Path, PathBuf};
 
 use crate::StorageError;
 
+mod watch;
+
+use watch::announce;
+pub use watch::{Operation, watched};
+
 /// Creates `path` for writing, readable by its owner alone (0600 on Unix).
 ///
 /// # Errors
@@ -17,7 +22,9 @@ pub fn create(path: &Path) -> Result<File, StorageError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     private(&mut options);
-    options.open(path).map_err(StorageError::io("create", path))
+    announce(Operation::Create(path))
+        .and_then(|()| options.open(path))
+        .map_err(StorageError::io("create", path))
 }
 
 /// Opens `path` for reading and writing, creating it (0600 on Unix) when missing.
@@ -28,7 +35,9 @@ pub fn open_or_create(path: &Path) -> Result<File, StorageError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     private(&mut options);
-    options.open(path).map_err(StorageError::io("open", path))
+    announce(Operation::Create(path))
+        .and_then(|()| options.open(path))
+        .map_err(StorageError::io("open", path))
 }
 
 #[cfg(unix)]
@@ -55,7 +64,9 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
 /// # Errors
 /// [`StorageError::Io`].
 pub fn sync(file: &File, path: &Path) -> Result<(), StorageError> {
-    file.sync_all().map_err(StorageError::io("sync", path))
+    announce(Operation::Sync(path))
+        .and_then(|()| file.sync_all())
+        .map_err(StorageError::io("sync", path))
 }
 
 /// Gives `path` the content `bytes`: afterwards, and after a crash at any point, it holds either the
@@ -82,7 +93,9 @@ pub fn replace_atomically(path: &Path, bytes: &[u8]) -> Result<(), StorageError>
 /// # Errors
 /// [`StorageError::Io`].
 pub fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
-    fs::rename(from, to).map_err(StorageError::io("rename", from))
+    announce(Operation::Rename(from, to))
+        .and_then(|()| fs::rename(from, to))
+        .map_err(StorageError::io("rename", from))
 }
 
 /// Waits until the names in the folder `path` are on the disk. Windows has no such call; its
@@ -142,6 +155,7 @@ pub fn entries(path: &Path) -> Result<Vec<fs::DirEntry>, StorageError> {
 /// # Errors
 /// [`StorageError::Io`], also when `to` exists.
 pub fn link_or_copy(from: &Path, to: &Path) -> Result<(), StorageError> {
+    announce(Operation::Link(from, to)).map_err(StorageError::io("link", from))?;
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(e)
@@ -173,9 +187,44 @@ pub fn create_private_dir(path: &Path) -> Result<(), StorageError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
+    announce(Operation::CreateFolder(path))
+        .and_then(|()| builder.create(path))
         .map_err(StorageError::io("create", path))
+}
+
+/// Takes everybody's rights but the owner's from `path` and all below it (0700 for folders, 0600 for files on Unix):
+/// sled and tantivy create files by the process's mask.
+///
+/// # Errors
+/// [`StorageError::Io`].
+#[cfg(unix)]
+pub fn make_private(path: &Path) -> Result<(), StorageError> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = fs::symlink_metadata(path).map_err(StorageError::io("read", path))?;
+    if metadata.is_symlink() {
+        return Ok(());
+    }
+    let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
+    if metadata.permissions().mode() & 0o777 != mode {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(StorageError::io("change the permissions of", path))?;
+    }
+    if metadata.is_dir() {
+        for entry in entries(path)? {
+            make_private(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes everybody's rights but the owner's from `path` and all below it. Elsewhere than on Unix folders inherit their
+/// rights from the one above, and nothing is done.
+///
+/// # Errors
+/// None here.
+#[cfg(not(unix))]
+pub fn make_private(_: &Path) -> Result<(), StorageError> {
+    Ok(())
 }
 
 /// Removes the file `path`; a missing file is fine.
@@ -183,7 +232,9 @@ pub fn create_private_dir(path: &Path) -> Result<(), StorageError> {
 /// # Errors
 /// [`StorageError::Io`].
 pub fn remove_file(path: &Path) -> Result<(), StorageError> {
-    ignore_missing(fs::remove_file(path)).map_err(StorageError::io("remove", path))
+    announce(Operation::Remove(path))
+        .and_then(|()| ignore_missing(fs::remove_file(path)))
+        .map_err(StorageError::io("remove", path))
 }
 
 /// Removes the folder `path` and all below it; a missing folder is fine.
@@ -191,7 +242,9 @@ pub fn remove_file(path: &Path) -> Result<(), StorageError> {
 /// # Errors
 /// [`StorageError::Io`].
 pub fn remove_tree(path: &Path) -> Result<(), StorageError> {
-    ignore_missing(fs::remove_dir_all(path)).map_err(StorageError::io("remove", path))
+    announce(Operation::Remove(path))
+        .and_then(|()| ignore_missing(fs::remove_dir_all(path)))
+        .map_err(StorageError::io("remove", path))
 }
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {

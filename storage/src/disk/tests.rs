@@ -66,3 +66,36 @@ fn what_we_create_is_private() {
     remove_tree(&inner).unwrap();
     assert!(!inner.exists());
 }
+
+#[test]
+fn a_watcher_sees_each_operation_and_may_refuse_it() {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    let dir = folder();
+    let path = dir.path().join("a");
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let notes = Rc::clone(&seen);
+    let watcher = move |operation: Operation<'_>| {
+        notes.borrow_mut().push(format!("{operation:?}"));
+        match operation {
+            Operation::Rename(..) => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    };
+    let outcome = watched(watcher, || replace_atomically(&path, b"one"));
+    assert!(matches!(
+        outcome,
+        Err(StorageError::Io {
+            action: "rename",
+            ..
+        })
+    ));
+    let seen = seen.take();
+    let verbs: Vec<&str> = seen
+        .iter()
+        .map(|one| one.split('(').next().unwrap())
+        .collect();
+    assert_eq!(verbs, ["Remove", "Create", "Sync", "Rename"]);
+    replace_atomically(&path, b"two").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"two");
+}

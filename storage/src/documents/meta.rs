@@ -14,6 +14,7 @@ pub(super) mod key {
     pub(in crate::documents) const NEXT_DOCUMENT: &str = "next document";
     pub(in crate::documents) const NEXT_PASSAGE: &str = "next passage";
     pub(in crate::documents) const ROOTS: &str = "roots";
+    pub(in crate::documents) const REWRITTEN: &str = "rewritten";
 }
 
 impl DocumentStore {
@@ -132,7 +133,7 @@ impl DocumentStore {
         Ok(())
     }
 
-    fn flush(&self) -> Result<(), StorageError> {
+    pub(super) fn flush(&self) -> Result<(), StorageError> {
         self.db.flush().map_err(self.wrap())?;
         Ok(())
     }
@@ -163,7 +164,7 @@ impl DocumentStore {
         Ok(Some(u64::from_le_bytes(bytes)))
     }
 
-    fn set_number(&self, key: &str, value: u64) -> Result<(), StorageError> {
+    pub(super) fn set_number(&self, key: &str, value: u64) -> Result<(), StorageError> {
         self.meta
             .insert(key, &value.to_le_bytes())
             .map_err(self.wrap())?;

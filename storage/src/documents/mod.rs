@@ -18,6 +18,7 @@ use crate::{GenerationId, PassageId, StorageError, disk};
 
 mod meta;
 pub(crate) mod record;
+mod rewrite;
 
 use meta::key;
 
@@ -297,6 +298,19 @@ impl DocumentStore {
             let record = FailureRecord::from_bytes(&bytes).map_err(|e| e.at(&self.dir, &path))?;
             Ok((path, record))
         })
+    }
+
+    /// Paths of the failures that start with `prefix`, ordered. For a folder, end it with the separator.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::state`].
+    pub fn failures_under(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
+        let keys = self.failures.scan_prefix(prefix).keys();
+        keys.map(|key| {
+            let key = key.map_err(self.wrap())?;
+            Ok(String::from_utf8_lossy(&key).into_owned())
+        })
+        .collect()
     }
 
     /// Bytes the records take on the disk.

@@ -344,3 +344,56 @@ fn a_damaged_store_is_an_error_or_unharmed_and_can_be_made_anew() {
     assert_eq!(store.state().unwrap(), StoreState::Empty);
     assert_eq!(store.documents().count(), 0);
 }
+
+fn every_byte_below(dir: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => bytes.extend(every_byte_below(&path)),
+            false => bytes.extend(std::fs::read(&path).unwrap()),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_rewritten_store_holds_the_same_records_and_no_byte_of_others() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("documents");
+    let store = DocumentStore::open(&dir).unwrap();
+    let kept = document(0, "/kept", 1, vec![passage(0, 10)]);
+    store.put_document(&kept).unwrap();
+    store
+        .put_document(&document(1, "/removed-secret", 2, vec![passage(1, 11)]))
+        .unwrap();
+    store.put_failure("/b.pdf", &failure("encrypted")).unwrap();
+    store.set_roots(&["/".into()]).unwrap();
+    store.reserve_ids(DocumentId(7), PassageId(9)).unwrap();
+    store.commit(GenerationId(1)).unwrap();
+    store.remove_document("/removed-secret").unwrap();
+    store.commit(GenerationId(2)).unwrap();
+    let holds = |dir: &Path| {
+        every_byte_below(dir)
+            .windows(14)
+            .any(|w| w == b"removed-secret")
+    };
+    assert!(holds(&dir));
+
+    let store = store.rewrite().unwrap();
+    assert!(!holds(parent.path()));
+    assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
+    assert_eq!(
+        store.state().unwrap(),
+        StoreState::Committed(GenerationId(2))
+    );
+    assert_eq!(
+        store.documents().map(Result::unwrap).collect::<Vec<_>>(),
+        [kept]
+    );
+    assert_eq!(store.failures_under("/").unwrap(), ["/b.pdf"]);
+    assert_eq!(store.roots().unwrap(), ["/"]);
+    assert_eq!(store.next_ids().unwrap(), (DocumentId(7), PassageId(9)));
+    assert!(!store.is_wasteful().unwrap());
+    store.verify().unwrap();
+}

@@ -64,6 +64,7 @@ pub fn search(
     keep: Option<&PassageSet>,
 ) -> Result<FlatHits, StorageError> {
     check(matrix, query)?;
+    matrix.verify_once()?;
     let scorer = Scorer::new(query, metric);
     let jobs: Vec<Found> = matrix
         .runs(BLOCK)
@@ -110,6 +111,7 @@ pub fn search_batch(
     queries
         .chunks_exact(dimension)
         .try_for_each(|query| check(matrix, query))?;
+    matrix.verify_once()?;
     let done = std::sync::atomic::AtomicU64::new(0);
     let total = (queries.len() / dimension) as u64;
     let groups: Vec<Vec<FlatHits>> = queries

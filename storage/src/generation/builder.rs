@@ -99,6 +99,7 @@ impl<'a> GenerationBuilder<'a> {
         generation.dir = generations.join(text::folder(self.id));
         let previous = collection.current_id().ok().flatten();
 
+        disk::make_private(&self.dir)?;
         disk::sync_tree(&self.dir)?;
         disk::rename(&self.dir, &generation.dir)?;
         self.published = true;

@@ -93,9 +93,11 @@ impl WriterLock {
     pub fn sweep(&self) {
         for path in tmp_entries(self.collection.dir()) {
             // A file of another name may belong to a process that is creating this collection.
-            let name = path.file_name().unwrap_or_default();
-            if name.to_string_lossy().starts_with(super::CURRENT) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(super::CURRENT) {
                 let _ = disk::remove_file(&path);
+            } else if name.starts_with(super::DOCUMENTS) {
+                let _ = disk::remove_tree(&path);
             }
         }
         for path in tmp_entries(&self.collection.generations_dir()) {
@@ -111,11 +113,38 @@ impl WriterLock {
             .into_iter()
             .filter(|&id| id < current && Some(id) != previous)
         {
-            let dir = self.collection.generations_dir().join(text::folder(id));
-            // Renaming first takes the folder away at once, so that no reader finds half of it.
-            let doomed = dir.with_extension("tmp");
-            let _ = disk::rename(&dir, &doomed).and_then(|()| disk::remove_tree(&doomed));
+            let _ = self.remove_generation(id);
         }
+    }
+
+    /// Removes every generation but the current one: there is no going back afterwards. A reader that has one of them
+    /// open keeps it, and its bytes on the disk, until it closes it.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] if one stays; those of [`Collection::current_id`].
+    pub fn remove_all_but_current(&self) -> Result<(), StorageError> {
+        let current = self.collection.current_id()?;
+        for id in self.collection.generations()? {
+            if Some(id) != current {
+                self.remove_generation(id)?;
+            }
+        }
+        disk::sync_dir(&self.collection.generations_dir())
+    }
+
+    fn remove_generation(&self, id: GenerationId) -> Result<(), StorageError> {
+        let dir = self.collection.generations_dir().join(text::folder(id));
+        // Renaming first takes the folder away at once, so that no reader finds half of it.
+        let doomed = dir.with_extension("tmp");
+        disk::rename(&dir, &doomed)?;
+        disk::remove_tree(&doomed)
+    }
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // The folder above is private in any case; a file that could not be changed is tried again next time.
+        let _ = disk::make_private(self.collection.dir());
     }
 }
 

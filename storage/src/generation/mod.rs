@@ -31,6 +31,7 @@ const CURRENT: &str = "CURRENT";
 const LOCK: &str = "LOCK";
 const MANIFEST: &str = "MANIFEST";
 const GENERATIONS: &str = "generations";
+const DOCUMENTS: &str = "documents";
 
 /// Times a reader follows a moving `CURRENT` before it gives up.
 const ATTEMPTS: usize = 10;
@@ -92,6 +93,17 @@ impl Collection {
             return Err(StorageError::Invalid(message));
         }
         disk::create_private_dir(&dir.join(GENERATIONS))?;
+        // An empty folder of the person's own may be open to others.
+        disk::make_private(dir)?;
+        Self::mark(dir)
+    }
+
+    /// Writes the file that says what the folder is anew, for a folder whose own is damaged.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`], also when `dir` holds no generations.
+    pub fn mark(dir: &Path) -> Result<Self, StorageError> {
+        disk::entries(&dir.join(GENERATIONS))?;
         let line = text::plain("collection", COLLECTION_VERSION);
         disk::replace_atomically(&dir.join(COLLECTION), line.as_bytes())?;
         let dir = dir.to_path_buf();
@@ -105,7 +117,7 @@ impl Collection {
 
     /// Folder of the writer's document records.
     pub fn documents_dir(&self) -> PathBuf {
-        self.dir.join("documents")
+        self.dir.join(DOCUMENTS)
     }
 
     /// Folder of the engine's working BM25 index.

@@ -91,6 +91,7 @@ fn a_damaged_collection_says_what_to_run() {
     let report = DoctorReport {
         checks,
         repaired: Vec::new(),
+        ..DoctorReport::default()
     };
     let checked = CheckedUp {
         remaining: vec!["row 7 is not finite".into()],

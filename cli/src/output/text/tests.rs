@@ -87,3 +87,20 @@ fn durations_have_two_figures() {
     check(192.0, "3 min 12 s");
     check(7500.0, "2 h 5 min");
 }
+
+#[test]
+fn json_stays_the_same_value_without_what_moves_a_cursor() {
+    let value = serde_json::json!({"a\u{9b}": "x\u{7f}\u{202e}\u{1b}[2J\n\u{e9}"});
+    let plain = value.to_string();
+    let safe = escape_json(&plain);
+    assert!(!safe.contains(|c: char| is_unsafe(c)), "{safe}");
+    assert!(
+        safe.contains("\\u009b") && safe.contains("\\u202e"),
+        "{safe}"
+    );
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&safe).expect("JSON"),
+        value
+    );
+    assert!(matches!(escape_json("{\"a\":1}"), Cow::Borrowed(_)));
+}

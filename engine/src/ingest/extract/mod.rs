@@ -126,14 +126,8 @@ pub enum ExtractError {
 /// # Errors
 /// [`ExtractError::NotText`], [`ExtractError::TooLarge`] or [`ExtractError::Io`].
 pub fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, ExtractError> {
-    // Between the walk and now a pipe may have taken the file's place, and opening one would wait for ever.
-    let metadata = std::fs::symlink_metadata(path)?;
-    if !metadata.is_file() {
-        return Err(ExtractError::NotText {
-            what: "not a regular file",
-        });
-    }
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
+    let metadata = file.metadata()?;
     let mut bytes = Vec::new();
     (&mut file)
         .take(detect::HEAD_BYTES as u64)
@@ -154,6 +148,30 @@ pub fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, ExtractError> {
         });
     }
     Ok(bytes)
+}
+
+/// Opens a regular file. Between the walk and now a link may have taken its place, which is not followed, or a pipe,
+/// which is not waited for.
+fn open_regular(path: &Path) -> Result<File, ExtractError> {
+    let special = || ExtractError::NotText {
+        what: "not a regular file",
+    };
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Err(special());
+    }
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits() as i32);
+    }
+    let file = options.open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(special()),
+    }
 }
 
 /// The text of a file with its structure. `path` gives a hint by its name; it is not opened.
