@@ -58,6 +58,15 @@ impl Precision {
         self == Self::F32
     }
 
+    /// Multiplications and additions a second that one thread can do in registers, measured; `None` where this crate has
+    /// no kernels for this CPU. The top of a roofline.
+    pub fn peak(self) -> Option<f64> {
+        #[cfg(target_arch = "x86_64")]
+        return super::kernels::peak::peak(self.dot());
+        #[cfg(not(target_arch = "x86_64"))]
+        None
+    }
+
     #[cfg(target_arch = "x86_64")]
     fn dot(self) -> Dot {
         match self {

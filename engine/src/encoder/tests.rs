@@ -665,10 +665,16 @@ fn a_query_allocates_its_vector_and_nothing_else() {
                 ..LoadOptions::default()
             };
             let encoder = load_cpu(&golden(name), &options).expect("complete model");
-            let queries = ["the quick brown fox jumps over the lazy dog", "fox", "dog? FOX!"];
+            let queries = [
+                "the quick brown fox jumps over the lazy dog",
+                "fox",
+                "dog? FOX!",
+            ];
             let ask = |query: &&str| {
                 let task = Task::silent();
-                let vector = encoder.encode(&[query], Role::Query, task).expect("any text");
+                let vector = encoder
+                    .encode(&[query], Role::Query, task)
+                    .expect("any text");
                 assert_eq!(vector.values.len(), encoder.identity().dimension);
             };
             // The prompts of some models are put before the text in a new string.
@@ -676,7 +682,10 @@ fn a_query_allocates_its_vector_and_nothing_else() {
             queries.iter().for_each(ask);
             for query in &queries {
                 let count = allocations::during(|| ask(query));
-                assert!(count <= most, "{name} {precision:?} {query:?}: {count} blocks");
+                assert!(
+                    count <= most,
+                    "{name} {precision:?} {query:?}: {count} blocks"
+                );
             }
         }
     }
@@ -695,7 +704,11 @@ fn progress_counts_every_text_and_ends_with_all() {
             .expect("no cancel flag");
         let reports = reports.into_inner().expect("one at a time");
         assert!(reports.len() > 3, "{name}: {} reports", reports.len());
-        assert!(reports.iter().all(|p| p.stage == "encoding" && p.total == 1000));
+        assert!(
+            reports
+                .iter()
+                .all(|p| p.stage == "encoding" && p.total == 1000)
+        );
         assert_eq!(reports.iter().map(|p| p.done).max(), Some(1000), "{name}");
     }
 }
