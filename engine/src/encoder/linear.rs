@@ -60,10 +60,14 @@ impl Precision {
 
     /// Multiplications and additions a second that one thread can do in registers, measured; `None` where this crate has
     /// no kernels for this CPU. The top of a roofline.
+    #[cfg(target_arch = "x86_64")]
     pub fn peak(self) -> Option<f64> {
-        #[cfg(target_arch = "x86_64")]
-        return super::kernels::peak::peak(self.dot());
-        #[cfg(not(target_arch = "x86_64"))]
+        super::kernels::peak::peak(self.dot())
+    }
+
+    /// As on x86-64; this crate has no kernels of its own here.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn peak(self) -> Option<f64> {
         None
     }
 
