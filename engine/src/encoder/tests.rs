@@ -14,8 +14,8 @@ use super::cpu::{Body, CpuEncoder};
 use super::kernels::allocations;
 use super::load::load_cpu;
 use super::{
-    COSINE_BOUND, EncodeError, Encoder, LoadOptions, ModelError, Precision, PrecisionReport, Role,
-    fastest, load, measure_precisions,
+    EncodeError, Encoder, LoadOptions, ModelError, Precision, PrecisionReport, Role, fastest, load,
+    measure_precisions,
 };
 
 /// What PyTorch computed for a folder.
@@ -624,8 +624,7 @@ fn int8_is_not_chosen_for_a_model_with_outliers() {
             }
         }
     });
-    let reports =
-        measure_precisions(dir.path(), COSINE_BOUND, Task::silent()).expect("complete model");
+    let reports = measure_precisions(dir.path(), 0.999, Task::silent()).expect("complete model");
     for report in &reports {
         let is_int8 = report.precision == Precision::Int8;
         assert_eq!(report.within_bound, !is_int8, "{report:?}");
