@@ -185,11 +185,13 @@ fn cosines(a: &[f32], b: &[f32], dimension: usize) -> Vec<f32> {
         .zip(b.chunks_exact(dimension))
         .map(|(a, b)| {
             let lengths = (dot(a, a) * dot(b, b)).sqrt();
-            if lengths > 0.0 {
-                dot(a, b) / lengths
-            } else {
+            let cosine = if lengths == 0.0 {
                 1.0
-            }
+            } else {
+                dot(a, b) / lengths
+            };
+            // What is no number agrees with nothing.
+            if cosine.is_nan() { -1.0 } else { cosine }
         })
         .collect()
 }
