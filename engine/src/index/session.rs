@@ -276,7 +276,7 @@ impl<'l> Session<'l> {
         report.passages += record.passages.len() as u64;
         self.dirty = true;
         if self.vectors.as_ref().is_some_and(Vectors::is_full) {
-            self.flush_vectors(report, task)?;
+            self.start_vectors(report, task)?;
         }
         Ok(())
     }
