@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub mod disk;
 use disk::{Disk, Loss, copy_tree};
 
 /// At each so-manieth crash a writer tries to go on, which takes longer than a reader.
-const WRITER_EVERY: u64 = 12;
+const WRITER_EVERY: u64 = 20;
 
 /// What a search for everything finds: file name and the line it was found with.
 type Answer = BTreeMap<String, String>;
@@ -199,8 +199,10 @@ fn crash_everywhere(
     (crashes, wrong.collect())
 }
 
-fn survives(desk: &Desk, work: impl FnOnce(&Path) -> Result<(), EngineError>) {
+fn survives(desk: &Desk, what: &str, work: impl FnOnce(&Path) -> Result<(), EngineError>) {
     let (crashes, wrong) = crash_everywhere(desk, true, work);
+    let line = format!("{what}: {crashes} crashes, {} lost or mixed\n", wrong.len());
+    io::stderr().write_all(line.as_bytes()).expect("stderr");
     assert!(crashes > 60, "only {crashes} crashes were tried");
     assert!(
         wrong.is_empty(),
@@ -213,20 +215,20 @@ fn survives(desk: &Desk, work: impl FnOnce(&Path) -> Result<(), EngineError>) {
 #[test]
 fn the_first_publish_survives_a_crash_anywhere() {
     let desk = Desk::new();
-    survives(&desk, |collection| desk.index(collection));
+    survives(&desk, "first publish", |collection| desk.index(collection));
 }
 
 #[test]
 fn an_update_survives_a_crash_anywhere() {
     let desk = Desk::indexed();
     desk.edit();
-    survives(&desk, |collection| desk.index(collection));
+    survives(&desk, "update", |collection| desk.index(collection));
 }
 
 #[test]
 fn a_removal_survives_a_crash_anywhere() {
     let desk = Desk::indexed();
-    survives(&desk, |collection| {
+    survives(&desk, "removal", |collection| {
         open(collection)?
             .remove(&[desk.files().join("sub")], Task::silent())
             .map(|_| ())
@@ -239,7 +241,7 @@ fn a_compaction_survives_a_crash_anywhere() {
     open(&desk.collection())
         .and_then(|engine| engine.remove(&[desk.files().join("sub")], Task::silent()))
         .expect("a removal");
-    survives(&desk, |collection| {
+    survives(&desk, "compaction", |collection| {
         open(collection)?.compact(Task::silent()).map(|_| ())
     });
 }
@@ -247,7 +249,7 @@ fn a_compaction_survives_a_crash_anywhere() {
 #[test]
 fn a_cut_over_to_another_encoder_survives_a_crash_anywhere() {
     let desk = Desk::indexed();
-    survives(&desk, |collection| {
+    survives(&desk, "change of encoder", |collection| {
         let other = Arc::new(HashingEncoder::new(24));
         Engine::open(collection)?
             .switch_encoder(Some(other), Task::silent())
