@@ -106,8 +106,14 @@ pub fn index(bytes: &[u8]) {
     };
     let query = vec![0.5; matrix.dimension()];
     // Damage found on the way is an answer too.
+    let probing = ivfpq::SearchParams {
+        always_probe: true,
+        ..ivfpq::SearchParams::default()
+    };
     let _ = index.search(&query, &ivfpq::SearchParams::default(), None);
-    let _ = index.verify();
+    let _ = index.search(&query, &probing, None);
+    let live = storage::PassageSet::from_range(0..16);
+    let _ = index.audit(&live, storage::Task::silent());
 }
 
 /// Sixteen rows of eight numbers, the matrix of [`index`].

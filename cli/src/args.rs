@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use engine::request::ReadOptions;
 
+mod bench;
 mod evaluate;
 mod examples;
 mod model;
 mod search;
 
+pub use bench::{AnnArgs, BenchArgs, BenchCommand, EncodeArgs, MetricArg, RoleArg, SettingArg};
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
@@ -93,6 +95,12 @@ pub enum Command {
     /// Compare two run files query by query, with a significance test
     #[command(after_help = examples::COMPARE)]
     Compare(CompareArgs),
+    /// Write the vectors of texts to a .npy file
+    #[command(after_help = examples::ENCODE)]
+    Encode(EncodeArgs),
+    /// Measure how fast and how exact search is on your own vectors
+    #[command(after_help = examples::BENCH)]
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {
@@ -160,6 +168,12 @@ pub struct DoctorArgs {
     /// Rebuild what is damaged from what is sound; the indexed files themselves are never touched
     #[arg(long)]
     pub repair: bool,
+}
+
+/// A share from 0 to 1.
+fn parse_share(text: &str) -> Result<f32, String> {
+    let share = text.parse::<f32>().ok().filter(|s| (0.0..=1.0).contains(s));
+    share.ok_or_else(|| format!("'{text}' is no share; write a number from 0 to 1"))
 }
 
 /// Bytes from `512`, `512K`, `64M` or `2G` (powers of 1024).

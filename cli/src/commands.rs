@@ -9,9 +9,11 @@ use crate::Exit;
 use crate::args::{Cli, Command};
 use crate::session::Session;
 
+mod bench;
 mod compact;
 mod compare;
 mod doctor;
+mod encode;
 mod encoders;
 mod eval;
 mod index;
@@ -47,6 +49,8 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Model(args)) => model::run(args, session),
         Some(Command::Eval(args)) => eval::run(args, session),
         Some(Command::Compare(args)) => compare::run(args, session),
+        Some(Command::Encode(args)) => encode::run(args, session),
+        Some(Command::Bench(args)) => bench::run(args, session),
         Some(Command::Completions { shell }) => completions(*shell, session),
         Some(Command::PdfWorker) => pdf_worker(),
     }

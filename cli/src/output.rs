@@ -8,6 +8,7 @@ use crate::args::GlobalArgs;
 use crate::io::Styled;
 use text::escape_json;
 
+pub mod bench;
 pub mod collection;
 pub mod evaluation;
 pub mod hits;

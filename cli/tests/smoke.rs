@@ -413,3 +413,109 @@ fn two_runs_are_compared_query_by_query() {
     ])
     .error("speed");
 }
+
+/// Writes `rows` vectors of `columns` numbers that look random.
+fn npy(path: &Path, rows: usize, columns: usize) {
+    let mut writer = storage::npy::NpyWriter::create(path, columns).expect("a new file");
+    let number = |i: usize| ((i * 7919 + i * i * 31) % 1009) as f32 / 504.0 - 1.0;
+    for row in 0..rows {
+        let row: Vec<f32> = (0..columns).map(|at| number(row * columns + at)).collect();
+        writer.push(&row).expect("a row");
+    }
+    writer.finish().expect("a finished file");
+}
+
+#[test]
+fn an_index_is_measured_on_ones_own_vectors() {
+    let desk = Desk::new();
+    let file = |name: &str| desk.dir.path().join(name);
+    npy(&file("base.npy"), 700, 16);
+    npy(&file("queries.npy"), 9, 16);
+    npy(&file("other.npy"), 9, 8);
+    let bench = ["bench", "ann", "--base", "base.npy", "--queries"];
+    let run = |more: &[&str]| desk.run(&[&bench[..], more].concat());
+    let measured = run(&["queries.npy", "--json", "--repeat", "1", "--work", "kept"])
+        .expect(0)
+        .json();
+    for key in ["build_s", "bytes_per_vector", "exact_qps"] {
+        assert!(
+            measured[key].as_f64().is_some_and(|x| x > 0.0),
+            "{measured}"
+        );
+    }
+    let points = measured["points"].as_array().expect("a list");
+    let best = points
+        .iter()
+        .filter_map(|p| p["recall"].as_f64())
+        .fold(0.0, f64::max);
+    assert!(best > 0.95, "{measured}");
+    assert!(
+        points.iter().all(|p| p["qps"].as_f64() > Some(0.0)),
+        "{measured}"
+    );
+    let again = run(&[
+        "queries.npy",
+        "--json",
+        "--repeat",
+        "1",
+        "--work",
+        "kept",
+        "--settings",
+        "999999:700",
+    ])
+    .expect(0)
+    .json();
+    assert_eq!(again["points"][0]["recall"], 1.0, "all lists and all rows");
+    assert_eq!(again["build_s"], measured["build_s"], "used again");
+    run(&["other.npy"]).error("different encoders");
+    run(&["files/plain.txt"]).error("numpy.save");
+    let wrong = run(&["queries.npy", "--settings", "0:9"]).expect(2);
+    assert!(wrong.err.contains("write lists:codes"), "{}", wrong.err);
+}
+
+#[test]
+fn texts_become_a_table_of_vectors() {
+    let desk = Desk::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/encoder/static");
+    let model = model.to_string_lossy();
+    desk.run(&["model", "add", &model, "--name", "tiny"])
+        .expect(0);
+    fs::write(
+        desk.dir.path().join("texts.jsonl"),
+        "{\"text\": \"a boat\"}\n\n{\"_id\": 7, \"title\": \"a\", \"text\": \"boat\"}\n{\"text\": \"\"}\n",
+    )
+    .expect("a file is written");
+    let encode = [
+        "encode",
+        "--input",
+        "texts.jsonl",
+        "--out",
+        "v.npy",
+        "--model",
+        "tiny",
+    ];
+    let encoded = desk.run(&[&encode[..], &["--json"]].concat()).expect(0);
+    assert_eq!(encoded.json()["rows"], 3);
+    assert!(encoded.err.contains("passages/s"), "{}", encoded.err);
+    let path = desk.dir.path().join("v.npy");
+    let mut table = storage::npy::NpyReader::open(&path).expect("a table");
+    let (rows, columns) = (table.rows(), table.columns());
+    let numbers = table.read_all().expect("its numbers");
+    assert_eq!(
+        (rows, encoded.json()["dimension"].as_u64()),
+        (3, Some(columns as u64))
+    );
+    assert_eq!(
+        numbers[..columns],
+        numbers[columns..2 * columns],
+        "title and text are one"
+    );
+    fs::write(
+        desk.dir.path().join("texts.jsonl"),
+        "{\"text\": \"a\"}\n{\"words\": 1}\n",
+    )
+    .expect("written");
+    desk.run(&encode).error("line 2, field text");
+    let kept = storage::npy::NpyReader::open(&path).expect("the table from before");
+    assert_eq!(kept.rows(), 3);
+}

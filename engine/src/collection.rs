@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use storage::generation::{Collection, Generation};
-use storage::matrix::Matrix;
 use storage::set::PassageSet;
 use storage::{GenerationId, PassageId, Task};
 
@@ -12,8 +11,10 @@ use crate::bm25::Bm25Index;
 use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
 use crate::guard::guarded;
+use crate::index::lists::IndexPolicy;
 use crate::index::{self, Session, check_identity, failures, identity_of};
-use crate::report::{IndexReport, RemoveReport, Status};
+use crate::nearest::Vectors;
+use crate::report::{IndexReport, IndexStatus, RecallPoint, RemoveReport, Status};
 use crate::request::IndexRequest;
 
 /// One collection, open. Reading takes no lock; writing takes the collection's writer lock for as long as it lasts.
@@ -33,7 +34,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Open {
     pub(crate) generation: Generation,
     pub(crate) index: Bm25Index,
-    pub(crate) matrix: Option<Matrix>,
+    pub(crate) vectors: Option<Vectors>,
     /// Passages that can be found.
     pub(crate) live: PassageSet,
 }
@@ -56,9 +57,10 @@ impl Open {
     fn new(generation: &Generation) -> Result<Self, EngineError> {
         let index = Bm25Index::open(&generation.dir.join("bm25"))?;
         let live = index.live().iter().map(PassageId).collect();
+        let (vectors, path) = (generation.matrix()?, generation.index_path());
         Ok(Self {
             generation: generation.clone(),
-            matrix: generation.matrix()?,
+            vectors: vectors.map(|matrix| Vectors::open(matrix, path.as_deref())),
             index,
             live,
         })
@@ -222,6 +224,29 @@ impl Engine {
         Ok(report)
     }
 
+    /// Gives the collection an index of its vectors, however few they are; nothing happens where it has one. A later
+    /// change of a collection below [`crate::INDEX_FROM`] passages takes it away again.
+    ///
+    /// # Errors
+    /// [`EngineError::NoVectors`], another writer, a failing disk, or the caller's cancel flag.
+    pub fn build_index(&self, task: Task<'_>) -> Result<IndexReport, EngineError> {
+        let mut report = IndexReport::default();
+        let snapshot = self.snapshot();
+        let vectors = snapshot
+            .open
+            .as_ref()
+            .and_then(|open| open.vectors.as_ref());
+        if vectors.ok_or(EngineError::NoVectors)?.index.is_some() {
+            return Ok(report);
+        }
+        self.write(self.encoder(), &mut report, |session, report| {
+            session.index_as(IndexPolicy::Always);
+            session.publish(report, task)
+        })?;
+        task.check()?;
+        Ok(report)
+    }
+
     /// What the collection holds.
     ///
     /// # Errors
@@ -248,7 +273,11 @@ impl Engine {
         status.text_bytes = manifest.text_bytes;
         status.extensions = index::extensions(manifest);
         status.encoder = self.identity();
-        status.dense_search = open.matrix.as_ref().map(|_| "exact".to_owned());
+        status.dense_search = open.vectors.as_ref().map(dense_search);
+        status.index = open.vectors.as_ref().and_then(index_status);
+        if let Some(vectors) = &open.vectors {
+            status.index_damage.clone_from(&vectors.damage);
+        }
         status.bytes_on_disk = bytes_on_disk(&self.dir, open);
         status.failures = failures::read(&open.generation)?;
         Ok(status)
@@ -265,11 +294,40 @@ fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
 
 /// Bytes by store. The working full-text index shares its files with the generation and is not counted twice.
 fn bytes_on_disk(dir: &Path, open: &Open) -> Vec<(&'static str, u64)> {
+    let vectors = open.vectors.as_ref();
+    let index = vectors.and_then(|vectors| vectors.index.as_ref());
     vec![
         ("documents", folder_bytes(&dir.join("documents"))),
         ("bm25", folder_bytes(&open.generation.dir.join("bm25"))),
-        ("vectors", open.matrix.as_ref().map_or(0, Matrix::bytes)),
+        ("vectors", vectors.map_or(0, |v| v.matrix.bytes())),
+        ("ivfpq", index.map_or(0, |index| index.bytes())),
     ]
+}
+
+/// How vectors are searched, as far as it is known before there is a query.
+fn dense_search(vectors: &Vectors) -> String {
+    match &vectors.index {
+        Some(index) => format!("ivfpq, {} lists", index.lists()),
+        None => "exact".to_owned(),
+    }
+}
+
+fn index_status(vectors: &Vectors) -> Option<IndexStatus> {
+    let index = vectors.index.as_ref()?;
+    let (points, sample) = index.measured();
+    let measured = points.iter().map(|point| RecallPoint {
+        nprobe: point.nprobe,
+        rescore: point.rescore,
+        recall: point.recall,
+    });
+    Some(IndexStatus {
+        lists: index.lists() as u64,
+        vectors: index.vectors() as u64,
+        tail: index.tail() as u64,
+        bytes: index.bytes(),
+        sample: sample as u64,
+        measured: measured.collect(),
+    })
 }
 
 fn folder_bytes(dir: &Path) -> u64 {

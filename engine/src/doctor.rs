@@ -1,7 +1,8 @@
 //! Do the stores of a collection agree, and can they be made to?
 //!
 //! Looking changes nothing. Repair goes from cheap to dear: records rebuilt from the generation, the generation before
-//! this one put back, vectors encoded again from the stored text, everything read again from the person's files.
+//! this one put back, the index of the vectors made again, vectors encoded again from the stored text, everything read
+//! again from the person's files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 use storage::documents::{DocumentRecord, DocumentStore, StoreState};
 use storage::generation::{Collection, Generation};
-use storage::{PassageId, StorageError, Task};
+use storage::ivfpq::Index;
+use storage::{PassageId, PassageSet, StorageError, Task};
 
 use crate::bm25::Bm25Index;
 use crate::collection::Engine;
@@ -34,6 +36,8 @@ enum Damage {
     Failures,
     /// The records.
     Records,
+    /// The index of the vectors.
+    Lists,
     /// The vectors.
     Vectors,
     /// An earlier repair ended before it had read everything.
@@ -50,6 +54,7 @@ impl Damage {
         match self {
             Self::Failures => "list the files that cannot be read anew, from the records",
             Self::Records => "rebuild the records from the current generation",
+            Self::Lists => "make the index of the vectors again",
             Self::Vectors => "encode all passages again from their stored text",
             Self::Unfinished => "read the rest of the indexed folders",
             Self::Index => "read everything again from the indexed folders",
@@ -149,7 +154,15 @@ fn examine(
     let readable = problems.count == 0;
     note(check("full-text index", problems), Damage::Index);
     let problems = caught(dir, |problems| check_vectors(&generation, &live, problems));
-    note(check("vectors", problems), Damage::Vectors);
+    let rows = check("vectors", problems);
+    note(rows, Damage::Vectors);
+    if rows && generation.index_path().is_some() {
+        let problems = caught(dir, |problems| {
+            check_lists(&generation, &live, problems, task)
+        });
+        task.check()?;
+        note(check("index of the vectors", problems), Damage::Lists);
+    }
     let problems = caught(dir, |problems| {
         check_records(collection, &generation, readable.then_some(&live), problems)
     });
@@ -240,6 +253,37 @@ fn check_vectors(generation: &Generation, live: &RoaringBitmap, problems: &mut P
         .filter(|&id| matrix.row_of(PassageId(id)).is_none())
     {
         problems.add(format!("passage {id} has no vector"));
+    }
+}
+
+/// The index of the vectors holds every row it should, and its codes are those of the rows.
+fn check_lists(
+    generation: &Generation,
+    live: &RoaringBitmap,
+    problems: &mut Problems,
+    task: Task<'_>,
+) {
+    let (path, matrix) = match (generation.index_path(), generation.matrix()) {
+        (Some(path), Ok(Some(matrix))) => (path, matrix),
+        (_, Err(error)) => return problems.add(error.to_string()),
+        _ => return,
+    };
+    let live: PassageSet = live.iter().map(PassageId).collect();
+    match Index::open(&path, matrix).and_then(|index| index.audit(&live, task)) {
+        Ok(audit) => {
+            let counts = [
+                (audit.missing, "passages are in no list"),
+                (
+                    audit.miscounted,
+                    "passages stand in a wrong number of lists",
+                ),
+                (audit.foreign, "codes are not those of their vectors"),
+            ];
+            for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+                problems.add(format!("{count} {what}"));
+            }
+        }
+        Err(error) => problems.add(error.to_string()),
     }
 }
 

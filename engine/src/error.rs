@@ -59,6 +59,12 @@ pub enum EngineError {
         "this collection has no vectors yet; add an encoder with `askance model add DIR` and `askance model use NAME`"
     )]
     NoVectors,
+    /// An indexed search was asked for in a collection without an index.
+    #[error(
+        "this collection's vectors have no index; it gets one from {} passages on, below that they are compared one by one",
+        crate::INDEX_FROM
+    )]
+    NoIndex,
     /// A filter could not be understood.
     #[error("{0}")]
     Filter(String),

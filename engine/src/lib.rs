@@ -25,6 +25,7 @@ mod compact;
 mod doctor;
 pub mod fuse;
 mod guard;
+mod nearest;
 mod search;
 pub mod snippet;
 
@@ -34,3 +35,4 @@ pub mod eval;
 
 pub use collection::Engine;
 pub use error::EngineError;
+pub use index::lists::INDEX_FROM;

@@ -121,7 +121,7 @@ pub struct SearchResponse {
     pub hits: Vec<Hit>,
     /// The mode that ran; differs from the one asked for only with a warning that says why.
     pub mode: Mode,
-    /// "exact" or "ivfpq, n lists probed"; absent without a dense leg.
+    /// "exact" or "ivfpq, 300 of 3168 lists probed"; absent without a dense leg.
     pub dense_search: Option<String>,
     /// Encoder of the dense leg.
     pub encoder: Option<EncoderIdentity>,
@@ -190,12 +190,44 @@ pub struct Status {
     pub encoder: Option<EncoderIdentity>,
     /// "exact" or a description of the index.
     pub dense_search: Option<String>,
-    /// Bytes on disk by store: "documents", "bm25", "vectors".
+    /// The index of the vectors, if there is one.
+    pub index: Option<IndexStatus>,
+    /// Why the index cannot be used, if it cannot.
+    pub index_damage: Option<String>,
+    /// Bytes on disk by store: "documents", "bm25", "vectors", "ivfpq".
     pub bytes_on_disk: Vec<(&'static str, u64)>,
     /// Files that could not be read.
     pub failures: Vec<FileFailure>,
     /// Who is writing right now.
     pub writer: Option<String>,
+}
+
+/// An IVF-PQ index, and what it measured of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct IndexStatus {
+    /// Lists.
+    pub lists: u64,
+    /// Vectors in them, those that died since included.
+    pub vectors: u64,
+    /// Newer rows, searched exactly beside it.
+    pub tail: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Queries it was measured with, vectors of the collection itself that were disturbed.
+    pub sample: u64,
+    /// Settings, cheapest first; none cheaper finds as much.
+    pub measured: Vec<RecallPoint>,
+}
+
+/// One setting of an index, measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RecallPoint {
+    /// Lists read.
+    pub nprobe: u32,
+    /// Codes looked up in the matrix.
+    pub rescore: u32,
+    /// Share of the true ten nearest that it finds, 0 to 1.
+    pub recall: f32,
 }
 
 /// What the check-up found.

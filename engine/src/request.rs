@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::encoder::Encoder;
 use crate::error::EngineError;
 
+/// See [`SearchRequest::target_recall`].
+pub const DEFAULT_TARGET_RECALL: f32 = 0.95;
+
 /// What to index and how.
 #[derive(Clone)]
 pub struct IndexRequest {
@@ -68,6 +71,18 @@ pub enum Mode {
     Dense,
 }
 
+/// How vectors are compared with the query's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VectorSearch {
+    /// Through the collection's IVF-PQ index where it has one and that is estimated to be faster, else one by one.
+    #[default]
+    Auto,
+    /// One by one.
+    Exact,
+    /// Through the index, also where comparing one by one should be faster. Fails without an index.
+    Ivfpq,
+}
+
 /// How the two legs of a hybrid search are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Fusion {
@@ -102,6 +117,11 @@ pub struct SearchRequest {
     pub mode: Mode,
     /// How legs are joined in hybrid mode.
     pub fusion: Fusion,
+    /// How vectors are compared.
+    pub vectors: VectorSearch,
+    /// Share of the true ten nearest that an indexed search must find on average, as the index measured itself, 0 to 1;
+    /// 1 compares one by one. Default .95.
+    pub target_recall: f32,
     /// Hits wanted. Default 10. Never changes the order.
     pub limit: usize,
     /// Take the query as plain words: no phrases, fields, + or -. Data sets' queries know no operators.
@@ -119,6 +139,8 @@ impl SearchRequest {
             query: query.into(),
             mode: Mode::default(),
             fusion: Fusion::default(),
+            vectors: VectorSearch::default(),
+            target_recall: DEFAULT_TARGET_RECALL,
             limit: 10,
             literal: false,
             fuzzy: false,

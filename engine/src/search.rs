@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use roaring::RoaringBitmap;
-use storage::flat::{self, FlatHits, Metric};
+use storage::flat::FlatHits;
 use storage::{PassageId, PassageSet, Task};
 
 use crate::bm25::{Evaluation, LegHits, Matcher, ParsedQuery, StoredPassage};
@@ -17,6 +17,7 @@ use crate::error::EngineError;
 use crate::fuse::weight::Evidence;
 use crate::fuse::{self, Candidate, Fused, Moments};
 use crate::guard::guarded;
+use crate::nearest::Nearest;
 use crate::report::{Explanation, Hit, LegScore, SearchResponse, Snippet};
 use crate::request::{Fusion, Mode, SearchRequest};
 use crate::snippet;
@@ -46,6 +47,9 @@ struct DenseLeg {
     encoder: Arc<dyn Encoder>,
     vector: Vec<f32>,
     hits: FlatHits,
+    /// "exact", or which part of the index was read.
+    how: String,
+    warning: Option<String>,
 }
 
 impl Bm25Leg<'_> {
@@ -135,7 +139,7 @@ pub(crate) fn rank<'o>(
         },
         || {
             encoder
-                .map(|encoder| timed(|| dense_leg(open, encoder, &query, keep)))
+                .map(|encoder| timed(|| dense_leg(open, encoder, &query, keep, request)))
                 .transpose()
         },
     );
@@ -148,6 +152,7 @@ pub(crate) fn rank<'o>(
         ("dense", dense_ms),
         ("fuse", milliseconds(started)),
     ];
+    warnings.extend(dense.as_ref().and_then(|leg| leg.warning.clone()));
     let eligible = keep.len() as u64;
     Ok(Ranking {
         order,
@@ -182,7 +187,7 @@ fn resolve_mode(
         .manifest
         .encoder
         .as_ref()
-        .filter(|_| open.matrix.is_some());
+        .filter(|_| open.vectors.is_some());
     match (asked, stamp, encoder) {
         (Mode::Bm25, _, _) => Ok((Mode::Bm25, None)),
         (mode, Some(_), Some(encoder)) => Ok((mode, Some(encoder))),
@@ -239,9 +244,10 @@ fn dense_leg(
     encoder: Arc<dyn Encoder>,
     query: &ParsedQuery,
     keep: &PassageSet,
+    request: &SearchRequest,
 ) -> Result<DenseLeg, EngineError> {
     let text = query.positive_text();
-    let Some(matrix) = open.matrix.as_ref().filter(|_| !text.is_empty()) else {
+    let Some(vectors) = open.vectors.as_ref().filter(|_| !text.is_empty()) else {
         let hits = FlatHits {
             hits: Vec::new(),
             mean: 0.0,
@@ -252,18 +258,20 @@ fn dense_leg(
             encoder,
             vector: Vec::new(),
             hits,
+            how: "exact".to_owned(),
+            warning: None,
         });
     };
     let vector = encoder
         .encode(&[&text], Role::Query, Task::silent())?
         .values;
-    // A scan that needs no bitmap is faster; it needs none when every row is wanted.
-    let keep = (keep.len() < matrix.len()).then_some(keep);
-    let hits = flat::search(matrix, &vector, fuse::DEPTH, Metric::InnerProduct, keep)?;
+    let Nearest { hits, how, warning } = vectors.nearest(&vector, keep, request)?;
     Ok(DenseLeg {
         encoder,
         vector,
         hits,
+        how,
+        warning,
     })
 }
 
@@ -328,7 +336,7 @@ fn candidates(
 
 /// Inner product of the query and the passage's row.
 fn dot(open: &Open, query: &[f32], id: PassageId) -> Option<f32> {
-    Some(product(&open.matrix.as_ref()?.get(id)?, query))
+    Some(product(&open.vectors.as_ref()?.matrix.get(id)?, query))
 }
 
 fn product(a: &[f32], b: &[f32]) -> f32 {
@@ -348,6 +356,11 @@ fn choose_weight(bm25: &Bm25Leg<'_>, dense: &DenseLeg) -> f32 {
 }
 
 impl Ranking<'_> {
+    /// How vectors were compared, if they were.
+    pub(crate) fn dense_search(&self) -> Option<&str> {
+        self.dense.as_ref().map(|leg| leg.how.as_str())
+    }
+
     /// The first `limit` hits with snippets.
     fn respond(mut self, open: &Open, limit: usize) -> Result<SearchResponse, EngineError> {
         let started = Instant::now();
@@ -362,7 +375,7 @@ impl Ranking<'_> {
         Ok(SearchResponse {
             hits,
             mode: self.mode,
-            dense_search: self.dense.as_ref().map(|_| "exact".to_owned()),
+            dense_search: self.dense_search().map(str::to_owned),
             encoder: self
                 .dense
                 .as_ref()

@@ -23,6 +23,9 @@ pub mod ivfpq;
 pub mod kernels;
 pub mod matrix;
 
+// Tables of vectors that other programs write.
+pub mod npy;
+
 // Everything above tied into one published state.
 pub mod generation;
 

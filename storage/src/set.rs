@@ -71,6 +71,27 @@ impl PassageSet {
         &self.words
     }
 
+    /// `count` of the ids, evenly spread by rank and ascending; all where there are no more. Whole words are skipped
+    /// by counting.
+    pub fn spread(&self, count: usize) -> Vec<PassageId> {
+        let mut ranks = crate::flat::spread(self.len(), count).peekable();
+        let mut ids = Vec::with_capacity(count.min(64 * self.words.len()));
+        let mut passed = 0;
+        for (&word, at) in self.words.iter().zip(0u32..) {
+            let after = passed + word.count_ones() as usize;
+            let mut left = word;
+            while let Some(rank) = ranks.next_if(|&rank| rank < after) {
+                while passed < rank {
+                    left &= left - 1;
+                    passed += 1;
+                }
+                ids.push(PassageId(at * 64 + left.trailing_zeros()));
+            }
+            passed = after;
+        }
+        ids
+    }
+
     /// The ids in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = PassageId> + '_ {
         self.words.iter().zip(0u32..).flat_map(|(&word, at)| {
@@ -112,6 +133,12 @@ mod tests {
             }
             prop_assert_eq!(set.len(), naive.len());
             prop_assert!((0..700).all(|id| set.contains(PassageId(id)) == naive.contains(&id)));
+            let all: Vec<u32> = naive.iter().copied().collect();
+            for count in [0, 1, 3, 40, 1000] {
+                let expected = crate::flat::spread(all.len(), count).map(|at| all[at]);
+                let found = set.spread(count).into_iter().map(|id| id.0);
+                prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+            }
             set.intersect(&other.iter().copied().map(PassageId).collect());
             let common: Vec<u32> = naive.intersection(&other).copied().collect();
             prop_assert_eq!(set.iter().map(|id| id.0).collect::<Vec<_>>(), common);

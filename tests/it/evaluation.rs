@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::encoder::testing::HashingEncoder;
 use engine::eval::Metric;
 use engine::eval::runner::{EvalRequest, evaluate};
-use engine::request::{Fusion, Mode};
+use engine::request::{Fusion, Mode, VectorSearch};
 use storage::Task;
 
 fn request(mode: Mode, scratch: &std::path::Path) -> EvalRequest {
@@ -15,6 +15,8 @@ fn request(mode: Mode, scratch: &std::path::Path) -> EvalRequest {
         mode,
         fusion: Fusion::default(),
         encoder: (mode != Mode::Bm25).then(|| Arc::new(HashingEncoder::new(256)) as _),
+        vectors: VectorSearch::Exact,
+        target_recall: 0.95,
         scratch: scratch.to_owned(),
     }
 }
@@ -59,4 +61,23 @@ fn a_split_that_does_not_exist_is_named_with_those_that_do() {
         .expect_err("no such split")
         .to_string();
     assert!(error.contains("train") && error.contains("test"), "{error}");
+}
+
+#[test]
+fn an_index_of_a_small_set_gives_the_scores_of_exact_search() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let exact = request(Mode::Dense, scratch.path());
+    let indexed = EvalRequest {
+        vectors: VectorSearch::Ivfpq,
+        ..exact.clone()
+    };
+    let indexed = evaluate(&indexed, Task::silent()).expect("an evaluation");
+    let exact = evaluate(&exact, Task::silent()).expect("an evaluation");
+    assert_eq!(exact.dense_search, [("exact".to_owned(), 12)]);
+    let (how, queries) = &indexed.dense_search[0];
+    assert!(
+        how.starts_with("ivfpq") && *queries == 12,
+        "{how} {queries}"
+    );
+    assert_eq!(indexed.evaluation, exact.evaluation);
 }

@@ -27,9 +27,12 @@ pub struct EvalArgs {
     /// Numbers the encoder multiplies [default: as `askance model list` shows]
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub precision: super::PrecisionArg,
-    /// How vectors are searched
+    /// How vectors are searched: one by one, or through an index, which is built where it is missing
     #[arg(long, value_name = "KIND", default_value = "exact")]
     pub index: EvalIndex,
+    /// Share of the true ten nearest that `--index ivfpq` should find, as the index measured itself, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = engine::request::DEFAULT_TARGET_RECALL, value_parser = super::parse_share)]
+    pub target_recall: f32,
     /// Write the ranking as a TREC run file (one set only)
     #[arg(long, value_name = "FILE")]
     pub run: Option<PathBuf>,
@@ -40,6 +43,17 @@ pub struct EvalArgs {
 pub enum EvalIndex {
     /// Every vector is compared.
     Exact,
+    /// The lists of an inverted file that look best are read, and the best found is compared exactly.
+    Ivfpq,
+}
+
+impl From<EvalIndex> for engine::request::VectorSearch {
+    fn from(typed: EvalIndex) -> Self {
+        match typed {
+            EvalIndex::Exact => Self::Exact,
+            EvalIndex::Ivfpq => Self::Ivfpq,
+        }
+    }
 }
 
 /// `askance compare`.

@@ -89,6 +89,7 @@ Examples:
   askance eval --beir data/scifact --mode bm25
   askance eval --beir data/scifact data/nfcorpus --model all-MiniLM-L6-v2
   askance eval --beir data/scifact --run hybrid.trec --json
+  askance eval --beir data/scifact --mode dense --index ivfpq     does the index cost quality?
 
 Sets are indexed once in the cache folder and reused while their content stays the same.";
 
@@ -97,6 +98,27 @@ pub const COMPARE: &str = "\
 Examples:
   askance compare bm25.trec hybrid.trec --qrels data/scifact/qrels/test.tsv
   askance compare a.trec b.trec --qrels qrels.txt --metric recall@100";
+
+/// Below `askance encode --help`.
+pub const ENCODE: &str = "\
+Examples:
+  askance encode --input data/scifact/corpus.jsonl --out corpus.npy
+  askance encode --input data/scifact/queries.jsonl --role query --out queries.npy --model all-MiniLM-L6-v2";
+
+/// Below `askance bench --help`.
+pub const BENCH: &str = "\
+Examples:
+  askance bench ann --base corpus.npy --queries queries.npy
+  askance bench ann --help";
+
+/// Below `askance bench ann --help`.
+pub const BENCH_ANN: &str = "\
+Examples:
+  askance bench ann --base corpus.npy --queries queries.npy
+  askance bench ann --base corpus.npy --queries queries.npy --settings 100:64,300:128 --json
+  askance bench ann --base corpus.npy --queries queries.npy --work /tmp/ann    keeps the index for the next run
+
+The index is built as a collection's is. `askance encode` makes .npy files of texts.";
 
 /// Below `askance completions --help`.
 pub const COMPLETIONS: &str = "\

@@ -63,6 +63,12 @@ pub struct RankingArgs {
     /// Let words match with one or two letters changed
     #[arg(long)]
     pub fuzzy: bool,
+    /// Compare every vector, also where the collection has an index of them
+    #[arg(long)]
+    pub exact: bool,
+    /// Share of the true ten nearest that a search through the index should find, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = engine::request::DEFAULT_TARGET_RECALL, value_parser = super::parse_share)]
+    pub target_recall: f32,
 }
 
 /// How hits are shown.

@@ -13,7 +13,7 @@ use engine::request::Mode;
 
 use super::encoders::Chosen;
 use crate::Exit;
-use crate::args::{EvalArgs, EvalIndex};
+use crate::args::EvalArgs;
 use crate::output::evaluation::{Scored, SetScores};
 use crate::session::Session;
 use crate::warn::Warning;
@@ -29,8 +29,6 @@ const METRICS: [Metric; 5] = [
 
 /// Scores search on sets with known answers.
 pub fn run(args: &EvalArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    // The only kind there is: named here, so that another one cannot be forgotten.
-    let EvalIndex::Exact = args.index;
     if args.run.is_some() && args.beir.len() > 1 {
         bail!("--run writes one set's ranking; name one folder with --beir");
     }
@@ -102,6 +100,8 @@ fn one(
         mode,
         fusion: args.fusion.0,
         encoder,
+        vectors: args.index.into(),
+        target_recall: args.target_recall,
         scratch: session.places.cache.join("eval"),
     };
     session
@@ -126,6 +126,7 @@ fn scores(set: String, report: &EvalReport) -> SetScores {
             .map(|metric| (metric.to_string(), report.mean(*metric)))
             .collect(),
         queries: report.evaluation.queries(),
+        dense_search: report.dense_search.clone(),
         latency_ms: vec![
             ("p50", report.latency_ms(0.5)),
             ("p99", report.latency_ms(0.99)),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use engine::Engine;
-use engine::request::{Filter, IndexRequest, Mode, SearchRequest};
+use engine::request::{Filter, IndexRequest, Mode, SearchRequest, VectorSearch};
 
 use super::{encoders, index, notice};
 use crate::Exit;
@@ -73,6 +73,12 @@ fn request(args: &SearchArgs, session: &Session) -> anyhow::Result<SearchRequest
         query: args.query.join(" "),
         mode: args.ranking.mode.into(),
         fusion: args.ranking.fusion.0,
+        vectors: if args.ranking.exact {
+            VectorSearch::Exact
+        } else {
+            VectorSearch::Auto
+        },
+        target_recall: args.ranking.target_recall,
         limit: args.show.limit.into(),
         literal: false,
         fuzzy: args.ranking.fuzzy,

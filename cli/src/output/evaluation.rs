@@ -20,6 +20,8 @@ pub struct SetScores {
     pub metrics: Vec<(String, f64)>,
     /// Queries the means are over.
     pub queries: usize,
+    /// How vectors were compared, and for how many queries, most first.
+    pub dense_search: Vec<(String, usize)>,
     /// Milliseconds a query: "p50", "p99", "mean".
     pub latency_ms: Vec<(&'static str, f64)>,
 }
@@ -93,7 +95,11 @@ impl Report for Scored {
             set.latency_ms
                 .iter()
                 .try_for_each(|(_, ms)| write!(page, "  {ms:>9.2}"))?;
-            writeln!(page)?;
+            let how = set.dense_search.first().map(|(how, _)| how.as_str());
+            match how.filter(|how| *how != "exact") {
+                Some(how) => writeln!(page, "  {how}")?,
+                None => writeln!(page)?,
+            }
         }
         Ok(())
     }
@@ -112,6 +118,7 @@ impl Scored {
                 .map(|(name, value)| (name.clone(), json!(value))),
         );
         object.insert("queries".into(), json!(set.queries));
+        object.insert("dense_search".into(), json::object(&set.dense_search));
         object.insert("latency_ms".into(), json::object(&set.latency_ms));
         object
     }

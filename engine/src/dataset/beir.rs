@@ -169,13 +169,28 @@ pub fn write_queries<'a>(
     })
 }
 
+/// A record that needs no id.
+pub(super) fn parse_text(line: &str) -> Result<Record, Bad> {
+    let mut object = parse_object(line)?;
+    let id = match object.contains_key("_id") {
+        true => take_id(&mut object)?,
+        false => String::new(),
+    };
+    let (title, text) = take_title_and_text(&mut object)?;
+    Ok(Record { id, title, text })
+}
+
+fn take_title_and_text(object: &mut Map<String, Value>) -> Result<(String, String), Bad> {
+    let title = take_text(object, "title")?.unwrap_or_default();
+    let text = take_text(object, "text")?.ok_or(("text", "is missing".to_owned()))?;
+    Ok((title, text))
+}
+
 fn parse_record(line: &str) -> Result<Record, Bad> {
     let mut object = parse_object(line)?;
-    Ok(Record {
-        id: take_id(&mut object)?,
-        title: take_text(&mut object, "title")?.unwrap_or_default(),
-        text: take_text(&mut object, "text")?.ok_or(("text", "is missing".to_owned()))?,
-    })
+    let id = take_id(&mut object)?;
+    let (title, text) = take_title_and_text(&mut object)?;
+    Ok(Record { id, title, text })
 }
 
 fn parse_query(line: &str) -> Result<Query, Bad> {

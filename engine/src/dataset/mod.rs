@@ -12,6 +12,7 @@ mod qrels;
 mod run;
 #[cfg(test)]
 mod tests;
+pub mod texts;
 pub mod trec;
 
 pub use error::DatasetError;

@@ -13,6 +13,7 @@ use storage::generation::WriterLock;
 use super::Damage;
 use crate::encoder::Encoder;
 use crate::error::EngineError;
+use crate::index::lists::IndexPolicy;
 use crate::index::{self, Session, recover};
 use crate::report::IndexReport;
 use crate::request::ReadOptions;
@@ -30,6 +31,7 @@ pub(super) fn mend(
     match damage {
         Damage::Failures => publish_again(lock, task),
         Damage::Records => rebuild_records(lock),
+        Damage::Lists => index_again(lock, task),
         Damage::Vectors => encode_again(lock, encoder.clone(), task),
         Damage::Unfinished => read_the_rest(lock, encoder.clone(), options, task),
         Damage::Index => {
@@ -51,6 +53,18 @@ fn rebuild_records(lock: &WriterLock) -> Result<String, EngineError> {
     let base = lock.collection().current()?;
     recover::rebuild(&lock.collection().documents_dir(), base.as_ref())?;
     Ok("records rebuilt from the current generation".to_owned())
+}
+
+fn index_again(lock: &WriterLock, task: Task<'_>) -> Result<String, EngineError> {
+    let mut inner = IndexReport::default();
+    let mut session = Session::open(lock, None, &mut inner)?;
+    session.index_as(IndexPolicy::Anew);
+    session.publish(&mut inner, task)?;
+    stopped(&inner)?;
+    Ok(match session.has_index() {
+        true => "index of the vectors made again".to_owned(),
+        false => "index of the vectors dropped, since so few are compared one by one".to_owned(),
+    })
 }
 
 fn encode_again(lock: &WriterLock, encoder: Given, task: Task<'_>) -> Result<String, EngineError> {

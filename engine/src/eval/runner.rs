@@ -3,7 +3,7 @@
 //! The set is indexed in a scratch collection, one passage a document and unsplit, as published figures have it; then
 //! every judged query goes through the same legs and the same fusion that a person's search goes through.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::fuse;
 use crate::index::{DocumentInput, PassageInput, Session};
 use crate::ingest::{FileKind, Source};
 use crate::report::IndexReport;
-use crate::request::{Fusion, Mode, SearchRequest};
+use crate::request::{Fusion, Mode, SearchRequest, VectorSearch};
 use crate::search;
 
 /// What to evaluate.
@@ -36,6 +36,10 @@ pub struct EvalRequest {
     pub fusion: Fusion,
     /// Encoder of the dense leg.
     pub encoder: Option<Arc<dyn Encoder>>,
+    /// How vectors are compared; the scratch collection gets an index where one is asked for.
+    pub vectors: VectorSearch,
+    /// See [`SearchRequest::target_recall`].
+    pub target_recall: f32,
     /// Folder for scratch collections, kept between runs.
     pub scratch: PathBuf,
 }
@@ -51,6 +55,8 @@ pub struct EvalReport {
     pub latencies_ms: Vec<f64>,
     /// Documents of the set.
     pub documents: u64,
+    /// How vectors were compared, and for how many queries, most first; empty without a dense leg.
+    pub dense_search: Vec<(String, usize)>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -84,6 +90,9 @@ pub fn evaluate(request: &EvalRequest, task: Task<'_>) -> Result<EvalReport, Eng
     let mut warnings = index_set(&engine, &folder, request.encoder.clone(), task)?;
     if let Some(encoder) = &request.encoder {
         engine.set_encoder(encoder.clone())?;
+        if request.vectors == VectorSearch::Ivfpq {
+            warnings.extend(engine.build_index(task)?.warnings);
+        }
     }
     let snapshot = engine.snapshot();
     let open = snapshot
@@ -102,14 +111,21 @@ pub fn evaluate(request: &EvalRequest, task: Task<'_>) -> Result<EvalReport, Eng
         .iter()
         .filter(|query| qrels.grades(&query.id).is_some())
         .collect();
-    let (run, mut latencies_ms) = run_queries(open, request, &judged, task)?;
+    let Answers {
+        run,
+        mut latencies_ms,
+        dense_search,
+    } = run_queries(open, request, &judged, task)?;
     latencies_ms.sort_by(f64::total_cmp);
+    let mut dense_search: Vec<(String, usize)> = dense_search.into_iter().collect();
+    dense_search.sort_by(|a, b| b.1.cmp(&a.1));
     let evaluation = Evaluation::new(&qrels, &run);
     Ok(EvalReport {
         run,
         evaluation,
         latencies_ms,
         documents: names.len() as u64,
+        dense_search,
         warnings,
     })
 }
@@ -207,27 +223,50 @@ fn names(open: &Open) -> Result<HashSet<String>, EngineError> {
         .collect()
 }
 
+/// What the queries gave.
+struct Answers {
+    run: Run,
+    latencies_ms: Vec<f64>,
+    /// Queries by how vectors were compared.
+    dense_search: BTreeMap<String, usize>,
+}
+
 fn run_queries(
     open: &Open,
     request: &EvalRequest,
     queries: &[&Query],
     task: Task<'_>,
-) -> Result<(Run, Vec<f64>), EngineError> {
-    let mut run = Run::new(tag(request));
-    let mut latencies = Vec::with_capacity(queries.len());
+) -> Result<Answers, EngineError> {
+    let mut answers = Answers {
+        run: Run::new(tag(request)),
+        latencies_ms: Vec::with_capacity(queries.len()),
+        dense_search: BTreeMap::new(),
+    };
     for (done, query) in queries.iter().enumerate() {
         task.check()?;
-        let mut search = SearchRequest::new(query.text.clone());
-        (search.mode, search.fusion, search.literal) = (request.mode, request.fusion, true);
+        let search = SearchRequest {
+            mode: request.mode,
+            fusion: request.fusion,
+            vectors: request.vectors,
+            target_recall: request.target_recall,
+            literal: true,
+            ..SearchRequest::new(query.text.clone())
+        };
         let started = Instant::now();
         let ranking = search::rank(open, request.encoder.clone(), &search)?;
-        latencies.push(started.elapsed().as_secs_f64() * 1000.0);
+        answers
+            .latencies_ms
+            .push(started.elapsed().as_secs_f64() * 1000.0);
+        if let Some(how) = ranking.dense_search() {
+            *answers.dense_search.entry(how.to_owned()).or_default() += 1;
+        }
         for fused in ranking.order.iter().take(fuse::DEPTH) {
-            run.push(&query.id, open.index.path(fused.id)?, fused.score);
+            let path = open.index.path(fused.id)?;
+            answers.run.push(&query.id, path, fused.score);
         }
         task.report("queries", done as u64 + 1, queries.len() as u64);
     }
-    Ok((run, latencies))
+    Ok(answers)
 }
 
 fn tag(request: &EvalRequest) -> String {

@@ -4,6 +4,7 @@
 //! the stores and publishes, and this page puts them in order.
 
 pub(crate) mod failures;
+pub(crate) mod lists;
 mod plan;
 mod prepare;
 mod publish;
@@ -58,8 +59,12 @@ pub(crate) fn run(
     } else {
         report.interrupted = true;
     }
-    // What was read before the caller asked to stop is kept.
-    session.publish(report, if finished { task } else { task.unstoppable() })?;
+    if finished {
+        session.publish(report, task)?;
+    } else {
+        // What was read before the caller asked to stop is kept.
+        session.publish_underway(report, task.unstoppable())?;
+    }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(())
 }
@@ -148,7 +153,7 @@ fn write_all(
             task.report("files", done, total);
         }
         if published.elapsed() > PUBLISH_EVERY {
-            session.publish(report, task.unstoppable())?;
+            session.publish_underway(report, task.unstoppable())?;
             published = Instant::now();
         }
     }

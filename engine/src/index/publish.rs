@@ -7,6 +7,7 @@ use storage::generation::{GenerationBuilder, Manifest, MatrixEntry, WriterLock};
 use storage::matrix::{Matrix, MatrixSegment, merge};
 use storage::{PassageId, Task};
 
+use super::lists::Occasion;
 use super::session::{HEADING_SEPARATOR, Session, stamp_of};
 use super::vectors::{Vectors, text_hash};
 use crate::bm25::{Bm25Index, StoredPassage};
@@ -88,16 +89,35 @@ impl<'l> Session<'l> {
         }
     }
 
-    /// Makes everything so far the current generation; does nothing if nothing changed.
+    /// Makes everything so far the current generation, its vectors indexed where that pays; does nothing if nothing
+    /// changed.
     pub(crate) fn publish(
         &mut self,
         report: &mut IndexReport,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
+        self.dirty = self.dirty || self.index_is_due()?;
+        self.publish_on(Occasion::Finished, report, task)
+    }
+
+    /// The same in the middle of a run: the index of the vectors waits for its end.
+    pub(crate) fn publish_underway(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.publish_on(Occasion::Underway, report, task)
+    }
+
+    fn publish_on(
+        &mut self,
+        occasion: Occasion,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
         if self.dirty {
             self.flush_vectors(report, task)?;
-            // From here on there is no way back: the stores are committed one after the other.
-            self.publish_now(task.unstoppable())?;
+            self.publish_now(occasion, report, task)?;
             self.dirty = false;
         }
         report.generation = self.base.as_ref().map_or(0, |base| base.id.0);
@@ -134,7 +154,14 @@ impl<'l> Session<'l> {
         self.publish_anyway(report, task)
     }
 
-    fn publish_now(&mut self, task: Task<'_>) -> Result<(), EngineError> {
+    /// There is no way back here: the stores are committed one after the other. Only the index can be stopped, since a
+    /// generation is complete without it.
+    fn publish_now(
+        &mut self,
+        occasion: Occasion,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
         Self::builder(&mut self.builder, self.lock)?;
         let builder = self.builder.take().expect("opened in the line above");
         let mut manifest = Manifest::empty(builder.id());
@@ -149,7 +176,8 @@ impl<'l> Session<'l> {
                 Path::new("bm25").join(&name),
             )?;
         }
-        self.finish_matrix(&builder, &mut manifest, task)?;
+        let segments = self.finish_matrix(&builder, &mut manifest, task.unstoppable())?;
+        self.finish_index(&builder, &mut manifest, segments, occasion, report, task)?;
         super::failures::write(&builder, &self.store, &mut manifest)?;
         self.describe(&mut manifest)?;
         self.store.commit(builder.id())?;
@@ -169,15 +197,15 @@ impl<'l> Session<'l> {
         Ok(())
     }
 
-    /// Takes the published segments over, adds the new one, and merges them where that pays.
+    /// Takes the published segments over, adds the new one, and merges them where that pays. Returns them all.
     fn finish_matrix(
         &mut self,
         builder: &GenerationBuilder<'l>,
         manifest: &mut Manifest,
         task: Task<'_>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Vec<Arc<MatrixSegment>>, EngineError> {
         let Some(vectors) = &mut self.vectors else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         manifest.encoder = Some(vectors.stamp.clone());
         let mut segments: Vec<Arc<MatrixSegment>> = vectors
@@ -198,12 +226,13 @@ impl<'l> Session<'l> {
         for segment in &segments {
             place(builder, manifest, segment)?;
         }
-        Ok(())
+        Ok(segments)
     }
 
     fn reopen_matrix(&mut self) -> Result<(), EngineError> {
         if let (Some(vectors), Some(base)) = (&mut self.vectors, &self.base) {
             vectors.base = base.matrix()?;
+            vectors.index = base.index_path();
         }
         Ok(())
     }

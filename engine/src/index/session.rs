@@ -10,6 +10,7 @@ use storage::documents::{DocumentRecord, DocumentStore, FailureRecord, PassageRe
 use storage::generation::{EncoderStamp, Generation, GenerationBuilder, WriterLock};
 use storage::{DocumentId, PassageId, StorageError, Task};
 
+use super::lists::IndexPolicy;
 use super::plan::path_text;
 use super::prepare::TokenCounter;
 use super::publish::is_repair_unfinished;
@@ -65,6 +66,7 @@ pub(crate) struct Session<'l> {
     pub(super) tally: Tally,
     pub(super) roots: Vec<String>,
     pub(super) dirty: bool,
+    pub(crate) index_policy: IndexPolicy,
     /// The next publish leaves nothing of what was removed.
     pub(super) compacting: bool,
     /// Not everything that was indexed has been read again since it was lost.
@@ -112,6 +114,7 @@ impl<'l> Session<'l> {
             tally,
             roots,
             dirty: false,
+            index_policy: IndexPolicy::default(),
             compacting: false,
             repairing,
         })
@@ -146,6 +149,7 @@ impl<'l> Session<'l> {
             tally,
             roots,
             dirty: true,
+            index_policy: IndexPolicy::default(),
             compacting: false,
             repairing: true,
         })
@@ -378,6 +382,12 @@ impl<'l> Session<'l> {
         Ok(())
     }
 
+    /// Makes the next publish build the index of the vectors as `policy` says, whether or not anything else changed.
+    pub(crate) fn index_as(&mut self, policy: IndexPolicy) {
+        self.index_policy = policy;
+        self.dirty = true;
+    }
+
     /// Forgets a root; true if it was one.
     pub(crate) fn remove_root(&mut self, root: &str) -> Result<bool, EngineError> {
         let before = self.roots.len();
@@ -424,7 +434,9 @@ fn open_vectors(
         (Some(encoder), None) => stamp_of(encoder.identity()),
     };
     let matrix = base.map(Generation::matrix).transpose()?.flatten();
-    Ok(Some(Vectors::new(stamp, encoder, matrix)))
+    let mut vectors = Vectors::new(stamp, encoder, matrix);
+    vectors.index = base.and_then(Generation::index_path);
+    Ok(Some(vectors))
 }
 
 /// What a manifest remembers of an encoder.

@@ -44,6 +44,8 @@ pub(crate) struct Vectors {
     pub encoder: Option<Arc<dyn Encoder>>,
     /// Published rows.
     pub base: Option<Matrix>,
+    /// Their IVF-PQ index.
+    pub index: Option<PathBuf>,
     segment: Option<(PathBuf, MatrixWriter)>,
     pending: Vec<Pending>,
     pending_bytes: usize,
@@ -59,6 +61,7 @@ impl Vectors {
             stamp,
             encoder,
             base,
+            index: None,
             segment: None,
             pending: Vec::new(),
             pending_bytes: 0,

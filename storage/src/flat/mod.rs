@@ -101,13 +101,7 @@ pub fn search_batch(
     task: Task<'_>,
 ) -> Result<Vec<FlatHits>, StorageError> {
     let dimension = matrix.dimension();
-    if !queries.len().is_multiple_of(dimension) {
-        let message = format!(
-            "{} numbers are no whole number of queries of {dimension}",
-            queries.len()
-        );
-        return Err(StorageError::Invalid(message));
-    }
+    check_batch(queries, dimension)?;
     queries
         .chunks_exact(dimension)
         .try_for_each(|query| check(matrix, query))?;
@@ -155,6 +149,53 @@ fn search_group(
     Ok(answers
         .map(|(_, found)| Found::join(vec![found], k))
         .collect())
+}
+
+/// Mean and deviation of the scores of the rows in `keep` (all, if not given), estimated from `sample` of them spread
+/// evenly; exact where no more are wanted. 0 and 0 without rows.
+///
+/// # Errors
+/// Those of [`search`].
+pub fn moments(
+    matrix: &Matrix,
+    query: &[f32],
+    metric: Metric,
+    keep: Option<&PassageSet>,
+    sample: usize,
+) -> Result<(f64, f64), StorageError> {
+    check(matrix, query)?;
+    let rows: Vec<usize> = match keep {
+        Some(keep) => {
+            let ids = keep.spread(sample).into_iter();
+            ids.filter_map(|id| matrix.row_of(id)).collect()
+        }
+        None => spread(matrix.len(), sample).collect(),
+    };
+    let scorer = Scorer::new(query, metric);
+    let scores: Vec<f32> = rows
+        .into_iter()
+        .map(|row| scorer.score_row(matrix.row(row)))
+        .collect();
+    let moments = Moments::of(&scores);
+    Ok((moments.mean(), moments.deviation()))
+}
+
+/// `count` of 0..n, evenly spread and ascending; all where there are no more.
+pub(crate) fn spread(n: usize, count: usize) -> impl Iterator<Item = usize> {
+    let count = count.min(n);
+    (0..count).map(move |at| at * n / count)
+}
+
+/// Are these whole queries?
+pub(crate) fn check_batch(queries: &[f32], dimension: usize) -> Result<(), StorageError> {
+    if queries.len().is_multiple_of(dimension) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} numbers are no whole number of queries of {dimension}",
+        queries.len()
+    );
+    Err(StorageError::Invalid(message))
 }
 
 pub(crate) fn check(matrix: &Matrix, query: &[f32]) -> Result<(), StorageError> {

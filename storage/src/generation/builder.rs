@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::ivfpq::Index;
 use crate::{GenerationId, StorageError, disk};
 
 use super::{Generation, MANIFEST, Manifest, WriterLock, text};
@@ -51,6 +52,11 @@ impl<'a> GenerationBuilder<'a> {
         format!("rows-{:08}.emb", self.id.0)
     }
 
+    /// Name of the IVF-PQ file to be written for this generation.
+    pub fn index_name(&self) -> String {
+        format!("lists-{:08}.ivf", self.id.0)
+    }
+
     /// Takes the finished file `from` (which nobody may edit any more) over as `name`, relative to
     /// the folder; folders in between are created.
     ///
@@ -93,7 +99,10 @@ impl<'a> GenerationBuilder<'a> {
             dir: self.dir.clone(),
             manifest,
         };
-        generation.matrix()?;
+        let matrix = generation.matrix()?;
+        if let Some((path, matrix)) = generation.index_path().zip(matrix) {
+            Index::open(&path, matrix)?;
+        }
         let collection = self.lock.collection();
         let generations = collection.generations_dir();
         generation.dir = generations.join(text::folder(self.id));

@@ -147,6 +147,12 @@ impl Manifest {
 }
 
 impl Generation {
+    /// The file of the IVF-PQ index, if the generation has one.
+    pub fn index_path(&self) -> Option<std::path::PathBuf> {
+        let name = self.manifest.index.as_ref()?;
+        Some(self.dir.join(name))
+    }
+
     /// Opens the embedding matrix; `None` without an encoder.
     ///
     /// # Errors

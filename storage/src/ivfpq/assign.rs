@@ -1,35 +1,27 @@
 //! Which lists does a vector stand in?
 
-use super::kmeans::{nearest, row};
+use super::kmeans::row;
 use super::linear::{dot, squared};
+use super::near::Near;
 
 /// Centroids considered for the second list.
 const CHOICES: usize = 10;
 /// Weight of a second residual that points like the first (λ of SOAR; Sun et al. 2023, eq. 4).
 const PARALLEL: f32 = 1.5;
 
-/// Centroids and what ranks them.
-pub(super) struct Centroids<'a> {
-    /// (L, e) row-major.
-    pub(super) rows: &'a [f32],
-    /// Half the squared length of each.
-    pub(super) halves: &'a [f32],
-    pub(super) e: usize,
-}
-
 /// The lists of each vector of `block` (n, e): (n, copies), the nearest first.
-pub(super) fn lists(block: &[f32], centroids: &Centroids<'_>, copies: usize) -> Vec<u32> {
+pub(super) fn lists(block: &[f32], centroids: &Near<'_>, copies: usize) -> Vec<u32> {
     let count = if copies == 1 {
         1
     } else {
-        CHOICES.min(centroids.halves.len())
+        CHOICES.min(centroids.len())
     };
-    let near = nearest(block, centroids.e, centroids.rows, centroids.halves, count);
+    let near = centroids.nearest(block, count);
     if copies == 1 {
         return near;
     }
     let rows = block
-        .chunks_exact(centroids.e)
+        .chunks_exact(centroids.d)
         .zip(near.chunks_exact(count));
     rows.flat_map(|(x, near)| [near[0], second(x, near, centroids)])
         .collect()
@@ -37,9 +29,9 @@ pub(super) fn lists(block: &[f32], centroids: &Centroids<'_>, copies: usize) -> 
 
 /// The list among `near[1..]` whose residual is short and not parallel to that of `near[0]`: a query
 /// for which the first list's score errs then finds the second's right.
-fn second(x: &[f32], near: &[u32], centroids: &Centroids<'_>) -> u32 {
+fn second(x: &[f32], near: &[u32], centroids: &Near<'_>) -> u32 {
     let residual = |list: u32| -> Vec<f32> {
-        let centroid = row(centroids.rows, centroids.e, list as usize);
+        let centroid = row(centroids.rows, centroids.d, list as usize);
         x.iter().zip(centroid).map(|(x, c)| x - c).collect()
     };
     let first = residual(near[0]);

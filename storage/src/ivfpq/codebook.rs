@@ -104,7 +104,7 @@ impl Codebook {
     }
 }
 
-fn bounds(ends: &[u32], s: usize) -> (usize, usize) {
+pub(super) fn bounds(ends: &[u32], s: usize) -> (usize, usize) {
     let start = if s == 0 { 0 } else { ends[s - 1] as usize };
     (start, ends[s] as usize)
 }

@@ -9,16 +9,19 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::assign::{self, Centroids};
-use super::build::{Encoder, covered, decode, round_trip, routing, stream};
+use super::assign;
+use super::build::covered;
 use super::codebook::get_code;
+use super::encode::{Encoder, routing};
 use super::kmeans::{self, half_squares};
 use super::layout::Geometry;
+use super::near::Near;
+use super::place::{decode, round_trip};
 use super::recall;
 use super::search::Index;
 use super::source::Source;
+use super::stream::stream;
 use super::writer::{Lists, Slots, write};
-use crate::flat::Metric;
 use crate::{PassageId, PassageSet, StorageError, Task};
 
 /// A list this many times the mean is split.
@@ -72,6 +75,8 @@ struct Folding<'a> {
     places: Vec<Place>,
     /// Live rows that need lists.
     homeless: Vec<u32>,
+    /// Rows that were in no list.
+    fresh: usize,
 }
 
 impl<'a> Folding<'a> {
@@ -86,6 +91,7 @@ impl<'a> Folding<'a> {
             centroids: decode(&view.model.lists, view.list_codes(), view.geometry.lists, e),
             places: Vec::new(),
             homeless: Vec::new(),
+            fresh: 0,
         })
     }
 
@@ -119,6 +125,7 @@ impl<'a> Folding<'a> {
             .filter(|(_, known)| !known)
             .map(|(at, _)| at);
         self.homeless = new.collect();
+        self.fresh = self.homeless.len();
         Ok(())
     }
 
@@ -194,12 +201,8 @@ impl<'a> Folding<'a> {
     /// Gives every homeless row its lists.
     fn assign(&mut self, task: Task<'_>) -> Result<(), StorageError> {
         let copies = self.index.view().geometry.copies;
-        let halves = half_squares(&self.centroids, self.e);
-        let centroids = Centroids {
-            rows: &self.centroids,
-            halves: &halves,
-            e: self.e,
-        };
+        let seed = self.index.view().geometry.seed;
+        let centroids = Near::new(&self.centroids, self.e, seed);
         let homeless = std::mem::take(&mut self.homeless);
         for wave in homeless.chunks(kmeans::ROWS * 32) {
             task.check()?;
@@ -273,13 +276,7 @@ impl<'a> Folding<'a> {
         self.places.sort_unstable();
         let view = self.index.view();
         let (list_codes, decoded) = round_trip(&view.model.lists, &self.centroids, self.e);
-        let norm = (view.geometry.metric == Metric::L2).then_some(view.geometry.norm);
-        let encoder = Encoder {
-            model: &view.model,
-            rotation: self.rotation.clone(),
-            centroids: &decoded,
-            norm,
-        };
+        let encoder = Encoder::of(view, &decoded);
         let counts = self.counts();
         let block_bytes = encoder.code_length() / 2 * crate::kernels::scan::BLOCK;
         let mut slots = Slots::new(&counts, block_bytes)?;
@@ -307,6 +304,7 @@ impl<'a> Folding<'a> {
             covered: covered(self.index.matrix()).max(view.geometry.covered),
             points: 0,
             sample: 0,
+            folded: view.geometry.folded.saturating_add(self.fresh),
             ..view.geometry.clone()
         };
         Ok((

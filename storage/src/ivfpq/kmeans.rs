@@ -2,23 +2,28 @@
 //!
 //! Lloyd's algorithm on squared distance. Many centroids are found in two levels: about √k clusters
 //! first, then k-means inside each, which costs √k times less than k-means with all k from the
-//! start; a few rounds with all centroids repair the borders. Sums run over members in ascending
+//! start; a few rounds with all centroids repair the borders ([`super::near`]). Sums run over members in ascending
 //! order, one thread a centroid.
 
 use rayon::prelude::*;
 
 use super::linear::{squared, times_transposed};
+use super::near;
 use super::rng::Rng;
 use crate::{StorageError, Task};
 
 /// Vectors whose scores are computed together.
-pub(super) const ROWS: usize = 256;
-/// Centroids whose scores are computed together: (256, 1024) f32 fit a core's cache.
-const TILE: usize = 1024;
+pub(super) const ROWS: usize = 1024;
+/// Centroids whose scores are computed together: (1024, 256) f32 fit a core's cache.
+const TILE: usize = 256;
 /// Above this many centroids, two levels.
 const ONE_LEVEL: usize = 64;
 const ROUNDS: usize = 8;
 const POLISH: usize = 3;
+/// Rounds of [`few`].
+const FEW_ROUNDS: usize = 4;
+/// Of the heads that centroids are gathered around.
+const SEED: u64 = 11;
 
 /// `k` centroids (k, d) of `data` (n, d), n at least 1. Empty clusters take half of the largest.
 pub(super) fn train(
@@ -114,6 +119,25 @@ fn draw(weights: &[f32], rng: &mut Rng) -> usize {
     weights.len() - 1
 }
 
+/// `k` centroids, which are few, in a few rounds.
+pub(super) fn few(data: &[f32], d: usize, k: usize, seed: u64) -> Vec<f32> {
+    let mut centroids = spread(data, d, k, seed);
+    for _ in 0..FEW_ROUNDS {
+        let members = members(&nearest_of_all(data, d, &centroids), k);
+        step(data, d, &mut centroids, &members);
+    }
+    centroids
+}
+
+/// Moves every centroid to the middle of its members.
+fn step(data: &[f32], d: usize, centroids: &mut [f32], members: &[Vec<u32>]) {
+    centroids
+        .par_chunks_exact_mut(d)
+        .zip(members)
+        .for_each(|(centroid, members)| mean(data, d, members, centroid));
+    split_largest(centroids, d, members);
+}
+
 fn lloyd(
     data: &[f32],
     d: usize,
@@ -124,12 +148,8 @@ fn lloyd(
     let k = centroids.len() / d;
     for _ in 0..rounds {
         task.check()?;
-        let members = members(&nearest_of_all(data, d, &centroids), k);
-        centroids
-            .par_chunks_exact_mut(d)
-            .zip(&members)
-            .for_each(|(centroid, members)| mean(data, d, members, centroid));
-        split_largest(&mut centroids, d, &members);
+        let members = members(&near::nearest_of_all(data, d, &centroids, SEED), k);
+        step(data, d, &mut centroids, &members);
     }
     Ok(centroids)
 }
@@ -183,7 +203,7 @@ pub(super) fn half_squares(centroids: &[f32], d: usize) -> Vec<f32> {
 }
 
 /// The nearest centroid of each vector; the lower number wins a tie.
-fn nearest_of_all(data: &[f32], d: usize, centroids: &[f32]) -> Vec<u32> {
+pub(super) fn nearest_of_all(data: &[f32], d: usize, centroids: &[f32]) -> Vec<u32> {
     let halves = half_squares(centroids, d);
     data.par_chunks(ROWS * d)
         .flat_map_iter(|block| nearest(block, d, centroids, &halves, 1))
@@ -223,7 +243,7 @@ pub(super) fn nearest(
 
 /// Puts (score, id) in its place among the best, which stand in descending order.
 #[inline(always)]
-fn offer(best: &mut [(f32, u32)], score: f32, id: u32) {
+pub(super) fn offer(best: &mut [(f32, u32)], score: f32, id: u32) {
     let last = best.len() - 1;
     if score <= best[last].0 {
         return;

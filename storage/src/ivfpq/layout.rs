@@ -33,12 +33,14 @@ const MODEL_CRC: Field = SAMPLE.then("model_crc", 4);
 const LISTS_CRC: Field = MODEL_CRC.then("lists_crc", 4);
 const RECALL_CRC: Field = LISTS_CRC.then("recall_crc", 4);
 const FLAGS: Field = RECALL_CRC.then("flags", 4);
-const RESERVED: Field = FLAGS.then("reserved", 28);
+const FOLDED: Field = FLAGS.then("folded", 4);
+const ANISOTROPY: Field = FOLDED.then("anisotropy", 4);
+const RESERVED: Field = ANISOTROPY.then("reserved", 20);
 const HEADER_CRC: Field = RESERVED.then("header_crc", 4);
 
 /// All header fields in order, for the test that compares them with FORMAT.md.
 #[cfg(test)]
-pub(crate) const FIELDS: [Field; 23] = [
+pub(crate) const FIELDS: [Field; 25] = [
     MAGIC,
     VERSION_FIELD,
     METRIC,
@@ -60,6 +62,8 @@ pub(crate) const FIELDS: [Field; 23] = [
     LISTS_CRC,
     RECALL_CRC,
     FLAGS,
+    FOLDED,
+    ANISOTROPY,
     RESERVED,
     HEADER_CRC,
 ];
@@ -103,6 +107,10 @@ pub(super) struct Geometry {
     pub(super) model_crc: u32,
     pub(super) lists_crc: u32,
     pub(super) recall_crc: u32,
+    /// Vectors taken in since the training.
+    pub(super) folded: usize,
+    /// Weight of an error along a vector when its code is chosen; 1 for none.
+    pub(super) anisotropy: f32,
 }
 
 /// Start of each section, and the length of the file.
@@ -197,6 +205,8 @@ impl Geometry {
             (MODEL_CRC, self.model_crc.into()),
             (LISTS_CRC, self.lists_crc.into()),
             (RECALL_CRC, self.recall_crc.into()),
+            (FOLDED, self.folded as u64),
+            (ANISOTROPY, self.anisotropy.to_bits().into()),
         ];
         for (field, value) in numbers {
             field.put(&mut header, value);
@@ -237,6 +247,9 @@ impl Geometry {
             model_crc: MODEL_CRC.get_u32(header),
             lists_crc: LISTS_CRC.get_u32(header),
             recall_crc: RECALL_CRC.get_u32(header),
+            folded: number(FOLDED),
+            // Files from before the field have a zero there.
+            anisotropy: f32::from_bits(ANISOTROPY.get_u32(header)).max(1.0),
         };
         geometry.check().map_err(bad)?;
         let sections = geometry
@@ -266,6 +279,7 @@ impl Geometry {
             (self.copies <= self.lists, "copies"),
             (self.vectors * self.copies <= self.blocks * BLOCK, "vectors"),
             (self.covered <= 1 << 32, "covered"),
+            ((1.0..=100.0).contains(&self.anisotropy), "anisotropy"),
             (self.norm.0.is_finite() && self.norm.1.is_finite(), "norm"),
         ];
         match tests.iter().find(|(holds, _)| !holds) {

@@ -15,7 +15,8 @@
 //!    et al. 2023), so that a query which misses the one finds the other.
 //! 4. Its code is that of its residual from the *decoded* centroid: the routing score of a list is the
 //!    exact start of its vectors' scores, and no centroid is kept as numbers.
-//! 5. Only candidates above the running bar leave the scan; the best are scored exactly.
+//! 5. Only candidates above the running bar leave the scan, which ends with the first wave of lists that holds none; the
+//!    best are scored exactly.
 //!
 //! The file is never edited. Rows added since are a tail that is searched exactly, dead rows are those
 //! not in the `keep` set of a search, and [`fold`] writes a new file with the tail folded in and the dead
@@ -25,20 +26,31 @@
 //! Not for a few thousand vectors: there the exact search is as fast, and exact.
 
 mod assign;
+mod audit;
 mod build;
 mod codebook;
+mod encode;
 mod fold;
 mod kmeans;
 pub(crate) mod layout;
 mod linear;
 mod model;
+mod near;
+mod pick;
+mod place;
+mod probe;
 pub mod recall;
 mod rng;
+mod score_aware;
 mod search;
+mod settle;
 mod source;
+mod stream;
+mod train;
 mod view;
 mod writer;
 
+pub use audit::Audit;
 pub use build::{BuildParams, build};
 pub use fold::fold;
 pub use recall::Point;

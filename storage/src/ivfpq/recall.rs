@@ -7,9 +7,11 @@
 use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
+use rayon::prelude::*;
 
 use super::rng::Rng;
-use super::search::{Index, Mode, SearchParams};
+use super::search::Index;
+use super::settle::{ROW_COST, Setting};
 use super::source::{Source, normalise};
 use crate::flat;
 use crate::matrix::Matrix;
@@ -24,8 +26,6 @@ const K: usize = 10;
 const OTHER: f32 = 0.6;
 const NOISE: f32 = 1.0;
 const RESCORE: [usize; 6] = [24, 48, 72, 108, 160, 240];
-/// Codes that could be scored in the time it takes to score a row exactly.
-const ROW_COST: f32 = 60.0;
 
 /// One setting, measured.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -79,10 +79,8 @@ pub(super) fn measure(
         .collect();
     let mut points = Vec::new();
     for nprobe in grid(index.lists()) {
-        for rescore in RESCORE {
-            task.check()?;
-            points.push(point(&index, &queries, &truth, keep, nprobe, rescore)?);
-        }
+        task.check()?;
+        points.extend(points_at(&index, &queries, &truth, keep, nprobe)?);
     }
     Ok((frontier(points), truth.len()))
 }
@@ -97,48 +95,49 @@ fn grid(lists: usize) -> Vec<usize> {
     grid
 }
 
-fn point(
+/// Recall and cost of reading `nprobe` lists at every depth of [`RESCORE`]. A true neighbour is found exactly when one of
+/// its codes is among those looked up, so that one scan to the greatest depth tells all of them.
+fn points_at(
     index: &Index,
     queries: &[f32],
     truth: &[Vec<PassageId>],
     keep: Option<&PassageSet>,
     nprobe: usize,
-    rescore: usize,
-) -> Result<Point, StorageError> {
-    let params = SearchParams {
-        k: K,
-        nprobe: Some(nprobe),
-        rescore: Some(rescore),
-        ..SearchParams::default()
+) -> Result<Vec<Point>, StorageError> {
+    let rescore = RESCORE[RESCORE.len() - 1];
+    let setting = Setting {
+        nprobe,
+        rescore,
+        recall: None,
     };
-    let (mut recall, mut cost) = (0.0, 0.0);
-    for (query, truth) in queries.chunks_exact(index.matrix().dimension()).zip(truth) {
-        let answer = index.search(query, &params, keep)?;
-        recall += share_found(&answer.hits, truth);
-        cost += match answer.mode {
-            Mode::Exact => index.matrix().len() as f32 * ROW_COST,
-            Mode::Lists {
-                scanned, rescored, ..
-            } => scanned as f32 + ROW_COST * rescored as f32,
-        };
-    }
-    let n = truth.len() as f32;
-    Ok(Point {
+    let d = index.matrix().dimension();
+    let each: Vec<(f32, [f32; RESCORE.len()])> = queries
+        .par_chunks_exact(d)
+        .zip(truth)
+        .map(|(query, truth)| {
+            let (ranked, scanned) = index.ranked(query, setting, keep)?;
+            Ok((
+                scanned as f32,
+                RESCORE.map(|depth| share_found(&ranked[..depth.min(ranked.len())], truth)),
+            ))
+        })
+        .collect::<Result<_, StorageError>>()?;
+    let n = each.len() as f32;
+    let scanned = each.iter().map(|(scanned, _)| scanned).sum::<f32>() / n;
+    let point = |(at, depth): (usize, usize)| Point {
         nprobe: nprobe as u32,
-        rescore: rescore as u32,
-        recall: recall / n,
-        cost: cost / n,
-    })
+        rescore: depth as u32,
+        recall: each.iter().map(|(_, recall)| recall[at]).sum::<f32>() / n,
+        cost: scanned + ROW_COST * depth as f32,
+    };
+    Ok(RESCORE.into_iter().enumerate().map(point).collect())
 }
 
-fn share_found(hits: &[(PassageId, f32)], truth: &[PassageId]) -> f32 {
+fn share_found(ids: &[u32], truth: &[PassageId]) -> f32 {
     if truth.is_empty() {
         return 1.0;
     }
-    let found = truth
-        .iter()
-        .filter(|id| hits.iter().any(|(hit, _)| hit == *id))
-        .count();
+    let found = truth.iter().filter(|id| ids.contains(&id.0)).count();
     found as f32 / truth.len() as f32
 }
 

@@ -1,33 +1,28 @@
 //! Which rows answer a query, and how were they found?
 
-use std::cell::RefCell;
 use std::ops::Range;
 use std::path::Path;
 
-use super::model::Model;
+use rayon::prelude::*;
+
 use super::recall::Point;
+use super::settle::FEW;
 use super::view::View;
 use crate::flat::{self, Metric, Scorer};
-use crate::kernels::lut::{self, Affine, ENTRIES};
-use crate::kernels::scan::{BLOCK, Candidate, GROUP, Run, Scan};
-use crate::kernels::topk::{TopK, best_first};
-use crate::kernels::{Kernels, Level};
+use crate::kernels::Level;
+use crate::kernels::lut;
+use crate::kernels::scan::Scan;
+use crate::kernels::topk::TopK;
 use crate::matrix::{Matrix, Rows};
-use crate::{PassageId, PassageSet, StorageError};
-
-/// The best lists that are probed first and best first, so that the bar rises early; the others follow in file order.
-const FIRST: usize = 16;
-/// Rows fetched ahead of the one being scored.
-const AHEAD: usize = 6;
-/// With at most this many wanted rows, reading them all is faster than probing.
-const FEW: usize = 1024;
+use crate::{PassageId, PassageSet, StorageError, Task};
 
 /// How to search. `nprobe` and `rescore` win over `target_recall`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchParams {
     /// Number of hits wanted. Default 10.
     pub k: usize,
-    /// Lists read, at least 1; more than there are means all. Default: from `target_recall`.
+    /// Lists read at most, at least 1; more than there are means all. Reading ends early where it finds nothing better any
+    /// more. Default: from `target_recall`.
     pub nprobe: Option<usize>,
     /// Best codes looked up in the matrix, a vector's codes in two lists counted as two; at least `k` times
     /// the copies are. Default: from `target_recall`.
@@ -35,6 +30,9 @@ pub struct SearchParams {
     /// Share of the true `k` best that must be found on average, as measured on the index's own sample, 0 to 1.
     /// 1 searches exactly. Default .95.
     pub target_recall: f32,
+    /// Probe lists even where comparing every wanted row should be faster. Settings given by hand imply it.
+    /// Default false.
+    pub always_probe: bool,
 }
 
 impl Default for SearchParams {
@@ -44,6 +42,7 @@ impl Default for SearchParams {
             nprobe: None,
             rescore: None,
             target_recall: 0.95,
+            always_probe: false,
         }
     }
 }
@@ -82,21 +81,13 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Index {
     view: View,
-    matrix: Matrix,
+    pub(super) matrix: Matrix,
     /// First row that is not in the lists.
-    tail: usize,
+    pub(super) tail: usize,
     /// First row of each segment, and the number of rows at the end.
-    starts: Vec<usize>,
-    scan: Scan,
-    level: Level,
-}
-
-/// What a search settles on before it starts.
-#[derive(Debug, Clone, Copy)]
-struct Setting {
-    nprobe: usize,
-    rescore: usize,
-    recall: Option<f32>,
+    pub(super) starts: Vec<usize>,
+    pub(super) scan: Scan,
+    pub(super) level: Level,
 }
 
 impl Index {
@@ -137,6 +128,11 @@ impl Index {
         self
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.view.path()
+    }
+
     /// The metric it answers for.
     pub fn metric(&self) -> Metric {
         self.view.geometry.metric
@@ -150,6 +146,16 @@ impl Index {
     /// Vectors in the lists, those that died since included.
     pub fn vectors(&self) -> usize {
         self.view.geometry.vectors
+    }
+
+    /// Vectors taken in by folding since the model was trained.
+    pub fn folded(&self) -> usize {
+        self.view.geometry.folded
+    }
+
+    /// Ids below this are in the lists or were dead when they were made.
+    pub fn covered(&self) -> u64 {
+        self.view.geometry.covered
     }
 
     /// Rows of the matrix that are not in the lists and so are searched exactly.
@@ -197,71 +203,45 @@ impl Index {
     ) -> Result<Answer, StorageError> {
         flat::check(&self.matrix, query)?;
         let wanted = keep.map(PassageSet::len);
-        let Some(setting) = self.settle(params, wanted)? else {
-            return self.exact(query, params.k, keep, wanted);
-        };
-        SCRATCH.with_borrow_mut(|scratch| self.probe(query, params.k, setting, keep, scratch))
+        match self.settle(params, wanted)? {
+            Some(setting) => self.probe(query, params.k, setting, keep),
+            None => self.exact(query, params.k, keep, wanted),
+        }
     }
 
-    /// Nprobe and depth for `params`; `None` when the search should be exact.
-    fn settle(
+    /// Would a search with these parameters read lists, or compare every wanted row?
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] for an `nprobe` of 0 and a target that is no share.
+    pub fn probes(
         &self,
         params: &SearchParams,
-        wanted: Option<usize>,
-    ) -> Result<Option<Setting>, StorageError> {
-        if params.nprobe == Some(0) {
-            return Err(StorageError::Invalid(
-                "nprobe is 0; probe at least one list".into(),
-            ));
-        }
-        if !(0.0..=1.0).contains(&params.target_recall) {
-            let target = params.target_recall;
-            return Err(StorageError::Invalid(format!(
-                "a target recall of {target}; it is a share from 0 to 1"
-            )));
-        }
-        let by_hand = params.nprobe.is_some() || params.rescore.is_some();
-        if wanted.is_some_and(|wanted| wanted <= FEW.max(params.k))
-            || (!by_hand && params.target_recall >= 1.0)
-        {
-            return Ok(None);
-        }
-        let point = self
-            .view
-            .points
-            .iter()
-            .find(|p| p.recall >= params.target_recall);
-        if point.is_none() && params.nprobe.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(self.setting(params, point, wanted)))
+        keep: Option<&PassageSet>,
+    ) -> Result<bool, StorageError> {
+        Ok(self.settle(params, keep.map(PassageSet::len))?.is_some())
     }
 
-    fn setting(
+    /// [`Index::search`] for many queries, (n, dimension) row-major, shared between all threads: the same answers.
+    ///
+    /// # Errors
+    /// Those of [`Index::search`], [`StorageError::Invalid`] for numbers that are no whole queries, or the caller's
+    /// cancel flag.
+    pub fn search_batch(
         &self,
+        queries: &[f32],
         params: &SearchParams,
-        point: Option<&Point>,
-        wanted: Option<usize>,
-    ) -> Setting {
-        // More hits, or fewer wanted rows, reach further out; how much further was measured once and is a
-        // square root in both.
-        let reach = (params.k.max(10) as f64 / 10.0).sqrt();
-        let share = wanted
-            .map_or(1.0, |w| w as f64 / self.vectors().max(1) as f64)
-            .min(1.0);
-        let scaled = |n: usize| (n as f64 * reach / share.sqrt()).ceil() as usize;
-        let nprobe = params
-            .nprobe
-            .unwrap_or_else(|| point.map_or(1, |p| scaled(p.nprobe as usize)));
-        let depth = point.map_or(64, |p| p.rescore as usize) * params.k.max(10) / 10;
-        let copies = self.view.geometry.copies;
-        Setting {
-            nprobe: nprobe.min(self.lists()),
-            rescore: params.rescore.unwrap_or(depth).max(params.k * copies),
-            recall: point
-                .filter(|_| params.nprobe.is_none() && params.rescore.is_none() && wanted.is_none())
-                .map(|p| p.recall),
-        }
+        keep: Option<&PassageSet>,
+        task: Task<'_>,
+    ) -> Result<Vec<Answer>, StorageError> {
+        let dimension = self.matrix.dimension();
+        flat::check_batch(queries, dimension)?;
+        queries
+            .par_chunks_exact(dimension)
+            .map(|query| {
+                task.check()?;
+                self.search(query, params, keep)
+            })
+            .collect()
     }
 
     fn exact(
@@ -271,7 +251,7 @@ impl Index {
         keep: Option<&PassageSet>,
         wanted: Option<usize>,
     ) -> Result<Answer, StorageError> {
-        let few = wanted.is_some_and(|wanted| wanted <= FEW.max(self.matrix.len() / 64));
+        let few = wanted.is_some_and(|wanted| wanted <= self.matrix.len() / 64 || wanted <= FEW);
         let hits = match keep {
             Some(keep) if few => {
                 let scorer = Scorer::new(query, self.metric());
@@ -291,220 +271,8 @@ impl Index {
         })
     }
 
-    fn probe(
-        &self,
-        query: &[f32],
-        k: usize,
-        setting: Setting,
-        keep: Option<&PassageSet>,
-        scratch: &mut Scratch,
-    ) -> Result<Answer, StorageError> {
-        let lists = self.route(query, setting.nprobe, scratch);
-        let scanned = self.scan_lists(lists, setting.rescore, keep, scratch)?;
-        let scorer = Scorer::new(query, self.metric());
-        scratch.kept.clear();
-        self.rescore(&scorer, scratch);
-        let rescored = scratch.kept.len() + self.score_tail(&scorer, keep, &mut scratch.kept);
-        let hits = best(&mut scratch.kept, k);
-        let mode = Mode::Lists {
-            probed: scratch.picked.len(),
-            lists: self.lists(),
-            scanned,
-            rescored,
-            recall: setting.recall,
-        };
-        Ok(Answer { hits, mode })
-    }
-
-    /// Turns the query, makes its tables, scores all lists and picks the best `nprobe` into
-    /// `scratch.picked`. Returns what the centroids' sums stand for.
-    fn route(&self, query: &[f32], nprobe: usize, scratch: &mut Scratch) -> Affine {
-        let Scratch {
-            turned,
-            tables,
-            list_bytes,
-            code_bytes,
-            sums,
-            routes,
-            picked,
-            code_map,
-            ..
-        } = scratch;
-        let (model, geometry) = (&self.view.model, &self.view.geometry);
-        let length = self.turn(query, model, turned);
-        let lists = self.bytes_of(turned, &model.lists, None, tables, list_bytes);
-        let norm = (geometry.metric == Metric::L2).then_some(geometry.norm);
-        *code_map = self.bytes_of(turned, &model.codes, norm, tables, code_bytes);
-        let padded = geometry.padded_lists();
-        sums.resize(padded, 0);
-        routes.resize(padded, 0.0);
-        self.scan.sums(self.view.list_codes(), list_bytes, sums);
-        let table = lut::Lists {
-            gains: self.view.gains(),
-            biases: self.view.biases(),
-        };
-        let weight = if geometry.metric == Metric::L2 {
-            1.0
-        } else {
-            length
-        };
-        lut::routes(self.level, sums, table, lists, weight, routes);
-        pick(self.level, &routes[..geometry.lists], nprobe, picked);
-        lists
-    }
-
-    /// Writes R q to `turned` (unit q for cosine) and returns the length of what was turned.
-    fn turn(&self, query: &[f32], model: &Model, turned: &mut Vec<f32>) -> f32 {
-        let kernels = Kernels::best();
-        let length = kernels.dot(query, query).sqrt();
-        let scale = if self.metric() == Metric::Cosine && length > 0.0 {
-            1.0 / length
-        } else {
-            1.0
-        };
-        turned.clear();
-        let rows = model.rotation.chunks_exact(model.dimension);
-        turned.extend(rows.map(|row| kernels.dot_half(query, row) * scale));
-        length * scale
-    }
-
-    /// Makes the byte tables of `book`, with those of the vector's length behind them for L2.
-    fn bytes_of(
-        &self,
-        turned: &[f32],
-        book: &super::codebook::Codebook,
-        norm: Option<(f32, f32)>,
-        tables: &mut Vec<f32>,
-        bytes: &mut Vec<u8>,
-    ) -> Affine {
-        let own = book.subspaces() * ENTRIES;
-        tables.resize(own, 0.0);
-        lut::tables(self.level, turned, &book.ends, &book.words, tables);
-        let mut low = 0.0;
-        if let Some((shortest, step)) = norm {
-            tables.extend((0..GROUP * ENTRIES).map(|at| -step * (at % ENTRIES) as f32));
-            low = shortest;
-        }
-        bytes.resize(tables.len(), 0);
-        let (offset, step) = lut::to_bytes(self.level, tables, bytes);
-        Affine {
-            offset: offset - low,
-            step,
-        }
-    }
-
-    /// Scans the picked lists and leaves the best `depth` candidates in `scratch.candidates`. Returns the number
-    /// of codes scored.
-    fn scan_lists(
-        &self,
-        lists: Affine,
-        depth: usize,
-        keep: Option<&PassageSet>,
-        scratch: &mut Scratch,
-    ) -> Result<usize, StorageError> {
-        let Scratch {
-            code_bytes,
-            sums,
-            picked,
-            candidates,
-            code_map,
-            ..
-        } = scratch;
-        candidates.clear();
-        let (mut bar, mut scanned) = (i32::MIN, 0);
-        let room = (2 * depth).max(128);
-        for (at, &list) in picked.iter().enumerate() {
-            if let Some(&next) = picked.get(at + 1) {
-                lut::prefetch(self.view.peek(next));
-            }
-            let found = self.view.list(list)?;
-            let run = Run {
-                codes: found.codes,
-                vectors: found.vectors,
-                first_slot: found.first_slot,
-            };
-            scanned += found.vectors;
-            let base = base(lists.score(sums[list as usize]), code_map.step);
-            let before = candidates.len();
-            self.scan.above(run, code_bytes, base, bar, candidates);
-            if let Some(keep) = keep {
-                self.drop_unwanted(keep, before, candidates);
-            }
-            if candidates.len() >= room {
-                bar = cut(candidates, depth).unwrap_or(bar);
-            }
-        }
-        cut(candidates, depth);
-        Ok(scanned)
-    }
-
-    /// Keeps only wanted candidates of those from `start` on.
-    fn drop_unwanted(&self, keep: &PassageSet, start: usize, candidates: &mut Vec<Candidate>) {
-        let ids = self.view.ids();
-        let mut end = start;
-        for at in start..candidates.len() {
-            let wanted = keep.contains(PassageId(ids[candidates[at].slot as usize]));
-            candidates[end] = candidates[at];
-            end += usize::from(wanted);
-        }
-        candidates.truncate(end);
-    }
-
-    /// Scores the rows of the candidates exactly, each row once, into `scratch.kept`.
-    fn rescore(&self, scorer: &Scorer<'_>, scratch: &mut Scratch) {
-        let Scratch {
-            candidates,
-            seen,
-            wanted,
-            kept,
-            ..
-        } = scratch;
-        let ids = self.view.ids();
-        seen.clear(candidates.len());
-        wanted.clear();
-        // A row that is gone from the matrix is dead, whether `keep` says so or not.
-        let fresh = candidates
-            .iter()
-            .map(|c| ids[c.slot as usize])
-            .filter(|&id| seen.insert(id));
-        wanted.extend(fresh.filter_map(|id| Some((id, self.place(id)?))));
-        for (at, &(id, place)) in wanted.iter().enumerate() {
-            if at == 0 {
-                wanted
-                    .iter()
-                    .take(AHEAD)
-                    .for_each(|&(_, place)| self.fetch(place));
-            }
-            if let Some(&(_, place)) = wanted.get(at + AHEAD) {
-                self.fetch(place);
-            }
-            kept.push((id, scorer.score_row(self.row_at(place))));
-        }
-    }
-
-    /// Scores the wanted rows that are not in the lists; returns their number.
-    fn score_tail(
-        &self,
-        scorer: &Scorer<'_>,
-        keep: Option<&PassageSet>,
-        kept: &mut Vec<(u32, f32)>,
-    ) -> usize {
-        let before = kept.len();
-        for row in self.tail..self.matrix.len() {
-            let id = self.matrix.id(row);
-            if keep.is_none_or(|keep| keep.contains(id)) {
-                let at = self.starts.partition_point(|&start| start <= row) - 1;
-                kept.push((
-                    id.0,
-                    scorer.score_row(self.row_at((at as u32, (row - self.starts[at]) as u32))),
-                ));
-            }
-        }
-        kept.len() - before
-    }
-
     /// Segment and row of `id`.
-    fn place(&self, id: u32) -> Option<(u32, u32)> {
+    pub(super) fn place(&self, id: u32) -> Option<(u32, u32)> {
         let segments = self.matrix.segments();
         let at = match segments.len() {
             1 => 0,
@@ -518,12 +286,12 @@ impl Index {
         self.place(id).map(|place| self.row_at(place))
     }
 
-    fn row_at(&self, (segment, row): (u32, u32)) -> Rows<'_> {
+    pub(super) fn row_at(&self, (segment, row): (u32, u32)) -> Rows<'_> {
         let row = row as usize;
         self.matrix.segments()[segment as usize].rows_in(row..row + 1)
     }
 
-    fn fetch(&self, place: (u32, u32)) {
+    pub(super) fn fetch(&self, place: (u32, u32)) {
         match self.row_at(place) {
             Rows::F32(row) => lut::prefetch(bytemuck::cast_slice(row)),
             Rows::F16(row) => lut::prefetch(bytemuck::cast_slice(row)),
@@ -545,141 +313,8 @@ fn first_row_from(matrix: &Matrix, covered: u64) -> usize {
     start
 }
 
-/// `score` in units of the codes' step, far enough from the ends of i32 that no sum wraps.
-fn base(score: f32, step: f32) -> i32 {
-    const FAR: f32 = (1 << 30) as f32;
-    (score / step).clamp(-FAR, FAR) as i32
-}
-
-/// Keeps the best `depth` candidates, ties by slot; returns the lowest score kept when some were cut.
-fn cut(candidates: &mut Vec<Candidate>, depth: usize) -> Option<i32> {
-    if candidates.len() <= depth {
-        return None;
-    }
-    let better_first =
-        |a: &Candidate, b: &Candidate| b.score.cmp(&a.score).then(a.slot.cmp(&b.slot));
-    candidates.select_nth_unstable_by(depth - 1, better_first);
-    candidates.truncate(depth);
-    candidates.last().map(|last| last.score)
-}
-
-/// The k best, best first.
-fn best(kept: &mut Vec<(u32, f32)>, k: usize) -> Vec<(PassageId, f32)> {
-    // Adding zero makes -0 a 0, as the exact search does; NaN (of infinite sums) sorts last there too.
-    kept.retain_mut(|(_, score)| {
-        *score += 0.0;
-        !score.is_nan()
-    });
-    if k > 0 && kept.len() > k {
-        kept.select_nth_unstable_by(k - 1, best_first);
-    }
-    kept.truncate(k);
-    kept.sort_unstable_by(best_first);
-    named(kept.iter().copied())
-}
-
-fn named(hits: impl IntoIterator<Item = (u32, f32)>) -> Vec<(PassageId, f32)> {
+pub(super) fn named(hits: impl IntoIterator<Item = (u32, f32)>) -> Vec<(PassageId, f32)> {
     hits.into_iter()
         .map(|(id, score)| (PassageId(id), score))
         .collect()
 }
-
-/// Numbers of the `nprobe` lists with the highest `routes` (ties by number): the first few best first, the others
-/// ascending. `nprobe` is 1 to the number of lists.
-fn pick(level: Level, routes: &[f32], nprobe: usize, picked: &mut Vec<u32>) {
-    picked.clear();
-    let bar = lowest_bar(level, routes, nprobe);
-    picked.extend(
-        (0u32..)
-            .zip(routes)
-            .filter(|&(_, &route)| route >= bar)
-            .map(|(list, _)| list),
-    );
-    let better_first = |a: &u32, b: &u32| {
-        routes[*b as usize]
-            .total_cmp(&routes[*a as usize])
-            .then(a.cmp(b))
-    };
-    if picked.len() > nprobe {
-        picked.select_nth_unstable_by(nprobe - 1, better_first);
-        picked.truncate(nprobe);
-    }
-    if nprobe > FIRST {
-        picked.select_nth_unstable_by(FIRST - 1, better_first);
-        picked[FIRST..].sort_unstable();
-    }
-    picked[..FIRST.min(nprobe)].sort_unstable_by(better_first);
-}
-
-/// A score that at least `nprobe` routes reach, and few more: by halving the range of scores.
-fn lowest_bar(level: Level, routes: &[f32], nprobe: usize) -> f32 {
-    let (mut low, mut high) = lut::range(level, routes);
-    let enough = nprobe + nprobe / 16;
-    for _ in 0..16 {
-        let middle = low.midpoint(high);
-        let count = lut::count_from(level, routes, middle);
-        if count >= nprobe {
-            low = middle;
-            if count <= enough {
-                break;
-            }
-        } else {
-            high = middle;
-        }
-    }
-    low
-}
-
-/// A set of ids that is emptied often: open addressing in a table at most a quarter full.
-#[derive(Debug, Default)]
-struct Seen {
-    table: Vec<u64>,
-}
-
-impl Seen {
-    const FREE: u64 = u64::MAX;
-
-    /// Empties it and makes room for `count` ids.
-    fn clear(&mut self, count: usize) {
-        self.table.clear();
-        self.table
-            .resize((4 * count + 4).next_power_of_two(), Self::FREE);
-    }
-
-    /// Adds `id`; was it new?
-    fn insert(&mut self, id: u32) -> bool {
-        let mask = self.table.len() - 1;
-        let mut at = (id.wrapping_mul(0x9e37_79b1) >> 7) as usize & mask;
-        while self.table[at] != Self::FREE {
-            if self.table[at] == u64::from(id) {
-                return false;
-            }
-            at = (at + 1) & mask;
-        }
-        self.table[at] = id.into();
-        true
-    }
-}
-
-/// Buffers of one search, kept by each thread.
-#[derive(Debug, Default)]
-struct Scratch {
-    turned: Vec<f32>,
-    tables: Vec<f32>,
-    list_bytes: Vec<u8>,
-    code_bytes: Vec<u8>,
-    code_map: Affine,
-    sums: Vec<i32>,
-    routes: Vec<f32>,
-    picked: Vec<u32>,
-    candidates: Vec<Candidate>,
-    seen: Seen,
-    wanted: Vec<(u32, (u32, u32))>,
-    kept: Vec<(u32, f32)>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-const _: () = assert!(BLOCK == ENTRIES);

@@ -11,6 +11,9 @@ use crate::kernels::scan::Scan;
 use crate::matrix::{Dtype, Matrix, MatrixSegment, MatrixWriter};
 use crate::{PassageId, PassageSet, StorageError, Task};
 
+mod damage;
+mod measure;
+
 const METRICS: [Metric; 3] = [Metric::InnerProduct, Metric::Cosine, Metric::L2];
 
 /// `n` vectors in about `n / 12` clusters.
@@ -200,7 +203,7 @@ fn the_same_seed_gives_the_same_bytes_for_any_number_of_threads() {
         std::fs::read(path).unwrap()
     };
     let first = file(1, 0);
-    assert!(first == file(3, 0));
+    assert!(first == file(2, 0) && first == file(3, 0));
     assert!(first != file(1, 5));
 }
 
@@ -339,47 +342,6 @@ fn a_cancelled_build_says_so() {
     assert!(matches!(outcome, Err(StorageError::Cancelled(_))));
 }
 
-/// Opens `bytes` as an index file and searches all of it.
-fn answers(
-    folder: &Path,
-    bytes: &[u8],
-    matrix: &Matrix,
-    query: &[f32],
-) -> Result<Answer, StorageError> {
-    let path = folder.join("damaged.ivf");
-    std::fs::write(&path, bytes).unwrap();
-    Index::open(&path, matrix.clone())?.search(query, &all(5), None)
-}
-
-#[test]
-fn damage_anywhere_is_an_error_or_changes_nothing() {
-    let folder = TempDir::new().unwrap();
-    let index = built(&folder, &clustered(120, 8, 1), 8, &params(Metric::L2));
-    let query = [0.3; 8];
-    let bytes = std::fs::read(folder.path().join("index.ivf")).unwrap();
-    let expected = index.search(&query, &all(5), None).unwrap();
-    let mut rng = Rng::new(1, 1);
-    let spots = (0..128)
-        .chain((0..700).map(|_| rng.below(bytes.len())))
-        .collect::<Vec<_>>();
-    for at in spots {
-        let mut damaged = bytes.clone();
-        damaged[at] ^= 1 << (at % 8);
-        match answers(folder.path(), &damaged, index.matrix(), &query) {
-            // A gap between sections holds nothing.
-            Ok(answer) => assert_eq!((answer, bytes[at]), (expected.clone(), 0), "byte {at}"),
-            Err(StorageError::Corrupt { .. } | StorageError::Version { .. }) => {}
-            Err(other) => panic!("byte {at}: {other}"),
-        }
-        let cut = rng.below(bytes.len());
-        let outcome = answers(folder.path(), &bytes[..cut], index.matrix(), &query);
-        assert!(
-            matches!(outcome, Err(StorageError::Corrupt { .. })),
-            "cut at {cut}"
-        );
-    }
-}
-
 #[test]
 fn a_filter_keeps_recall() {
     let folder = TempDir::new().unwrap();
@@ -406,14 +368,14 @@ fn a_filter_keeps_recall() {
             .search(&queries[..d], &SearchParams::default(), Some(&keep))
             .unwrap();
         assert!(answer.hits.iter().all(|(id, _)| keep.contains(*id)));
-        assert_eq!(answer.mode == Mode::Exact, keep.len() <= 1024);
+        assert!(keep.len() > 1024 || answer.mode == Mode::Exact);
     }
 }
 
-/// An index over 3000 rows, and a matrix that lost every other one of them and gained 1500.
+/// An index over 6000 rows, and a matrix that lost every other one of them and gained 3000.
 fn churned(folder: &TempDir) -> (Index, PassageSet, PathBuf) {
     let d = 16;
-    let (old, new) = (clustered(3000, d, 6), clustered(1500, d, 7));
+    let (old, new) = (clustered(6000, d, 6), clustered(3000, d, 7));
     let old_segment = segment(folder.path(), &old, d, 0, 2);
     let path = folder.path().join("old.ivf");
     let matrix = Matrix::new(d, vec![old_segment.clone()]).unwrap();
@@ -427,12 +389,12 @@ fn churned(folder: &TempDir) -> (Index, PassageSet, PathBuf) {
     .unwrap();
     let grown = Matrix::new(
         d,
-        vec![old_segment, segment(folder.path(), &new, d, 6000, 3)],
+        vec![old_segment, segment(folder.path(), &new, d, 12_000, 3)],
     )
     .unwrap();
     let live = grown
         .ids()
-        .filter(|id| id.0 >= 6000 || id.0 % 4 == 0)
+        .filter(|id| id.0 >= 12_000 || id.0 % 4 == 0)
         .collect();
     (Index::open(&path, grown).unwrap(), live, path)
 }
@@ -441,8 +403,8 @@ fn churned(folder: &TempDir) -> (Index, PassageSet, PathBuf) {
 fn new_rows_are_found_at_once_and_dead_ones_are_not() {
     let folder = TempDir::new().unwrap();
     let (index, live, _) = churned(&folder);
-    assert_eq!((index.tail(), index.vectors()), (1500, 3000));
-    for (id, vector) in index.matrix().iter().step_by(97) {
+    assert_eq!((index.tail(), index.vectors()), (3000, 6000));
+    for (id, vector) in index.matrix().iter().step_by(197) {
         let hits = index.search(&vector, &all(3), Some(&live)).unwrap().hits;
         assert_eq!(hits, exact(&index, &vector, 3, Some(&live)));
         assert_eq!(hits.iter().any(|(hit, _)| *hit == id), live.contains(id));
@@ -460,6 +422,9 @@ fn folding_leaves_nothing_of_the_dead_and_keeps_recall() {
     let folded = Index::open(&path, index.matrix().clone()).unwrap();
     folded.verify().unwrap();
     assert_eq!((folded.tail(), folded.vectors()), (0, live.len()));
+    assert_eq!(folded.folded(), 3000);
+    let audit = folded.audit(&live, Task::silent()).unwrap();
+    assert!(audit.is_sound(), "{audit:?}");
     // Every slot is padding or one of the two places of a live row.
     let mut stored: Vec<u32> = folded
         .view()
@@ -484,7 +449,7 @@ fn folding_leaves_nothing_of_the_dead_and_keeps_recall() {
     let queries: Vec<f32> = index
         .matrix()
         .iter()
-        .step_by(31)
+        .step_by(11)
         .flat_map(|(_, x)| x)
         .collect();
     let ask = |index: &Index| SearchParams {
@@ -496,7 +461,7 @@ fn folding_leaves_nothing_of_the_dead_and_keeps_recall() {
         recall(&folded, &queries, &ask(&folded), Some(&live)),
         recall(&fresh, &queries, &ask(&fresh), Some(&live)),
     );
-    assert!(one >= other - 0.02, "folded {one}, fresh {other}");
+    assert!(one >= other - 0.01, "folded {one}, fresh {other}");
 }
 
 #[test]

@@ -187,6 +187,15 @@ impl Matrix {
         segment.row_f32(row, out);
     }
 
+    /// One row as it lies in its file.
+    ///
+    /// # Panics
+    /// When `row` is not below [`Matrix::len`].
+    pub fn row(&self, row: usize) -> Rows<'_> {
+        let (segment, row) = self.locate(row);
+        segment.rows_in(row..row + 1)
+    }
+
     /// The vector of `id`, widened to f32.
     pub fn get(&self, id: PassageId) -> Option<Vec<f32>> {
         let row = self.row_of(id)?;

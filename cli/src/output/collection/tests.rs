@@ -27,6 +27,26 @@ fn counts_of_zero_are_left_out() {
     assert_eq!(file_counts(&IndexReport::default()), "no files found");
 }
 
+#[test]
+fn an_index_is_told_with_what_it_finds() {
+    let point = |nprobe, recall| engine::report::RecallPoint {
+        nprobe,
+        rescore: 64,
+        recall,
+    };
+    let index = IndexStatus {
+        lists: 3168,
+        vectors: 100_000,
+        tail: 1200,
+        measured: vec![point(80, 0.91), point(150, 0.951), point(300, 0.98)],
+        ..IndexStatus::default()
+    };
+    assert_eq!(
+        index_line(&index),
+        "3,168 lists of 100,000 vectors, 1,200 newer ones compared exactly; finds 95.1% of the ten nearest in 150 lists"
+    );
+}
+
 fn held() -> Held {
     let status = Status {
         collection: "/c".into(),
@@ -45,6 +65,8 @@ fn held() -> Held {
             max_tokens: 256,
         }),
         dense_search: Some("exact".into()),
+        index: None,
+        index_damage: None,
         bytes_on_disk: vec![("documents", 1 << 20), ("bm25", 1 << 20)],
         failures: vec![FileFailure {
             path: "/home/me/x\ny.pdf".into(),

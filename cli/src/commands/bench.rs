@@ -1,0 +1,14 @@
+//! What does `askance bench` do?
+
+use crate::Exit;
+use crate::args::{BenchArgs, BenchCommand};
+use crate::session::Session;
+
+mod ann;
+
+/// Measures.
+pub fn run(args: &BenchArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    match &args.what {
+        BenchCommand::Ann(args) => ann::run(args, session),
+    }
+}
