@@ -257,6 +257,40 @@ fn a_cut_over_to_another_encoder_survives_a_crash_anywhere() {
     });
 }
 
+#[test]
+fn an_index_of_the_vectors_survives_a_crash_anywhere() {
+    let desk = Desk::indexed();
+    survives(&desk, "index of the vectors", |collection| {
+        open(collection)?.build_index(Task::silent()).map(|_| ())
+    });
+}
+
+/// tantivy never writes over a file: what a killed run left under the name it would choose next stopped all later runs.
+#[test]
+fn what_a_killed_run_left_in_the_full_text_index_is_in_nobodys_way() {
+    let desk = Desk::indexed();
+    let working = desk.collection().join("bm25");
+    let segments: Vec<String> = fs::read_dir(&working)
+        .expect("a folder")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".store").map(str::to_owned))
+        .collect();
+    for segment in segments {
+        for stamp in 0..200 {
+            fs::write(working.join(format!("{segment}.{stamp}.del")), "half").expect("a file");
+        }
+    }
+    desk.edit();
+    desk.index(&desk.collection())
+        .expect("a run after the kill");
+    let found = answer(&desk.collection()).expect("an answer");
+    assert_eq!(
+        found.get("files/0.txt").map(String::as_str),
+        Some("heron number 0 flies")
+    );
+    assert_eq!(found.len(), 12, "{found:?}");
+}
+
 /// Without this the tests above might pass on any order of operations.
 #[test]
 fn a_disk_whose_syncs_do_nothing_is_found_out() {
