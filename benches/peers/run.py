@@ -87,16 +87,16 @@ class Faiss(Peer):
 
 class FaissPQfs(Faiss):
     factory = "IVFLISTS,PQCODESx4fs,RFlat"
-    settings = [{"nprobe": n, "factor": f} for n in (16, 32, 64, 128, 256, 512) for f in (5, 10, 20)]
+    settings = [{"nprobe": n, "factor": f} for n in (16, 32, 64, 128, 256, 512, 1024) for f in (5, 10, 20, 40)]
 
 
 class FaissRaBitQfs(Faiss):
     factory = "IVFLISTS,RaBitQfs,RFlat"
-    settings = [{"nprobe": n, "factor": f} for n in (32, 64, 128, 256, 512) for f in (10, 20, 40)]
+    settings = [{"nprobe": n, "factor": f} for n in (32, 64, 128, 256, 512, 1024) for f in (10, 20, 40, 80)]
 
 
 class Scann(Peer):
-    settings = [{"leaves": n, "reorder": r} for n in (30, 60, 120, 250, 500) for r in (60, 150)]
+    settings = [{"leaves": n, "reorder": r} for n in (30, 60, 120, 250, 500, 1000) for r in (60, 150, 300)]
 
     def path(self, folder):
         return os.path.join(folder, "scann")
@@ -266,6 +266,11 @@ def table(curves):
         print(f"{name:18} {curve.get('build_s') or 0:>8.1f}{cells}")
 
 
+def save(curves, path):
+    with open(path, "w") as file:
+        json.dump(curves, file, indent=1)
+
+
 def with_peers(args):
     """Runs this script again in a virtual environment that has the peers."""
     folder = args.venv or os.path.join(args.work, "venv")
@@ -303,6 +308,7 @@ def main():
         peers[name] = PEERS[name](base, args.work)
         curve = curves.setdefault(name, {"points": {}})
         curve["build_s"] = peers[name].build_s or curve.get("build_s")
+    save(curves, results)
     askance = Askance(args)
     for turn in range(args.rounds):
         mine = curves.setdefault(ASKANCE, {"points": {}})
@@ -310,8 +316,7 @@ def main():
         mine["build_s"], mine["bytes_per_vector"] = askance.build_s, askance.bytes
         for name, peer in peers.items():
             keep_best(curves[name]["points"], peer_round(peer, queries, truth))
-        with open(results, "w") as file:
-            json.dump(curves, file, indent=1)
+        save(curves, results)
         print(f"round {turn + 1} of {args.rounds}", file=sys.stderr, flush=True)
     table(curves)
     if args.svg:

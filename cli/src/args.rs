@@ -12,11 +12,15 @@ mod evaluate;
 mod examples;
 mod model;
 mod search;
+#[cfg(feature = "trainer")]
+mod train;
 
 pub use bench::{AnnArgs, BenchArgs, BenchCommand, EncodeArgs, MetricArg, RoleArg, SettingArg};
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
+#[cfg(feature = "trainer")]
+pub use train::{TrainArgs, TrainCommand, TrainReportArgs, TrainRunArgs, TrainSettings};
 
 /// Search the files on this computer by word and by meaning, offline.
 #[derive(Debug, Parser)]
@@ -95,6 +99,10 @@ pub enum Command {
     /// Compare two run files query by query, with a significance test
     #[command(after_help = examples::COMPARE)]
     Compare(CompareArgs),
+    /// Make an encoder better on your own texts, or on a set with known answers
+    #[cfg(feature = "trainer")]
+    #[command(after_help = examples::TRAIN)]
+    Train(TrainArgs),
     /// Write the vectors of texts to a .npy file
     #[command(after_help = examples::ENCODE)]
     Encode(EncodeArgs),

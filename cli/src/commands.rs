@@ -22,6 +22,8 @@ mod notice;
 mod remove;
 mod search;
 mod status;
+#[cfg(feature = "trainer")]
+mod train;
 
 const WELCOME: &str = "\
 askance searches the files on this computer by word and by meaning, offline.
@@ -49,6 +51,8 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Model(args)) => model::run(args, session),
         Some(Command::Eval(args)) => eval::run(args, session),
         Some(Command::Compare(args)) => compare::run(args, session),
+        #[cfg(feature = "trainer")]
+        Some(Command::Train(args)) => train::run(args, session),
         Some(Command::Encode(args)) => encode::run(args, session),
         Some(Command::Bench(args)) => bench::run(args, session),
         Some(Command::Completions { shell }) => completions(*shell, session),

@@ -15,6 +15,8 @@ pub mod hits;
 pub mod json;
 pub mod models;
 pub mod text;
+#[cfg(feature = "trainer")]
+pub mod train;
 
 /// Columns that text for pipes and files is laid out for: none, lines stay whole.
 const UNLIMITED: usize = 0;

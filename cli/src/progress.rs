@@ -22,6 +22,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 const BAR: &str =
     "{msg:20} {bar:24.cyan/dim} {human_pos:>9} of {human_len:<9} {rate:>9}  {eta} left";
+const STATUS: &str = "{msg}";
 const COUNT: &str = "{msg:20} {spinner:.cyan} {human_pos:>9} {rate:>9}";
 
 /// Shows the reports of one piece of long work; cleared when dropped.
@@ -29,6 +30,14 @@ pub struct Meter<'a> {
     talk: &'a Talk,
     bars: MultiProgress,
     stages: Mutex<Vec<Stage>>,
+    status: Mutex<Status>,
+}
+
+/// One line that says how things stand, in words.
+#[derive(Default)]
+struct Status {
+    bar: Option<ProgressBar>,
+    next_line: Option<Instant>,
 }
 
 struct Stage {
@@ -45,6 +54,30 @@ impl<'a> Meter<'a> {
             talk,
             bars: MultiProgress::new(),
             stages: Mutex::default(),
+            status: Mutex::default(),
+        }
+    }
+
+    /// Says something above the bars.
+    pub fn note(&self, text: &str) {
+        self.bars.suspend(|| self.talk.note(text));
+    }
+
+    /// Shows how things stand: below the bars, or elsewhere as a line from time to time.
+    pub fn status(&self, text: &str) {
+        if self.talk.is_quiet() {
+            return;
+        }
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.talk.draws_bars() {
+            let bar = status.bar.get_or_insert_with(|| {
+                let bar = ProgressBar::no_length().with_style(template_style(STATUS));
+                self.bars.add(bar)
+            });
+            bar.set_message(text.to_owned());
+        } else if status.next_line.is_none_or(|next| Instant::now() >= next) {
+            status.next_line = Some(Instant::now() + NEXT_LINE);
+            self.talk.note(text);
         }
     }
 
@@ -184,7 +217,7 @@ mod tests {
 
     #[test]
     fn templates_are_valid() {
-        for template in [BAR, COUNT] {
+        for template in [BAR, COUNT, STATUS] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -69,9 +69,14 @@ impl Session {
 
     /// Runs long work with a progress display, stopped by Ctrl-C at its next safe point.
     pub fn long<T>(&self, work: impl FnOnce(Task<'_>) -> T) -> T {
+        self.long_on(|task, _| work(task))
+    }
+
+    /// [`Session::long`] for work that has more to show than how far it is.
+    pub fn long_on<T>(&self, work: impl FnOnce(Task<'_>, &Meter<'_>) -> T) -> T {
         let meter = Meter::new(&self.talk);
         self.interrupt
-            .during(|flag| work(Task::new(&|progress| meter.report(progress), flag)))
+            .during(|flag| work(Task::new(&|progress| meter.report(progress), flag), &meter))
     }
 
     /// Whether Ctrl-C was pressed.

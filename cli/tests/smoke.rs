@@ -414,6 +414,118 @@ fn two_runs_are_compared_query_by_query() {
     .error("speed");
 }
 
+#[cfg(feature = "trainer")]
+#[test]
+fn a_training_run_is_drawn_as_a_page() {
+    let desk = Desk::new();
+    let run = desk.dir.path().join("run");
+    fs::create_dir(&run).expect("a folder");
+    desk.run(&["train", "report", "run"]).error("log.jsonl");
+    let step = r#"{"seconds":1.5,"event":"step","step":0,"loss":0.5,"lr":2e-5,"grad_norm":1.0,"sequences_per_second":90.0,"staleness":0}"#;
+    fs::write(run.join("log.jsonl"), format!("{step}\n")).expect("a log");
+    let drawn = desk.run(&["train", "report", "run"]).expect(0);
+    assert_eq!(drawn.out.trim(), "run/report.html");
+    let page = fs::read_to_string(run.join("report.html")).expect("a page");
+    assert!(page.contains("1 of 1") && page.contains("</html>"));
+    let json = desk
+        .run(&["train", "report", "run", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(json["report"], "run/report.html");
+}
+
+/// A file of the repository, as an argument.
+#[cfg(feature = "trainer")]
+fn of_repository(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.join(path).to_string_lossy().into_owned()
+}
+
+#[cfg(feature = "trainer")]
+#[test]
+fn an_encoder_is_trained_resumed_and_reported() {
+    let desk = Desk::new();
+    let (beir, model) = (
+        of_repository("tests/corpus/beir"),
+        of_repository("tests/golden/encoder/bert"),
+    );
+    let run = |more: &[&str]| {
+        let fixed = [
+            "train",
+            "--beir",
+            &beir,
+            "--model",
+            &model,
+            "--device",
+            "cpu",
+            "--steps",
+            "4",
+            "--batch",
+            "4",
+            "--refresh-every",
+            "2",
+            "--set",
+            "query-tokens=16",
+            "--set",
+            "passage_tokens=24",
+        ];
+        desk.run(&[&fixed[..], more].concat())
+    };
+    let plan = run(&["--dry-run", "--json"]).expect(0).json();
+    assert_eq!(
+        (
+            &plan["plan"]["steps"],
+            &plan["plan"]["settings"]["query_tokens"]
+        ),
+        (&4.into(), &16.into()),
+        "{plan}"
+    );
+    assert!(plan["memory_bytes"].as_u64() > Some(0));
+    let trained = run(&["--out", "run", "--json"]).expect(0);
+    assert!(trained.err.contains("step 4: nDCG@10"), "{}", trained.err);
+    let trained = trained.json();
+    assert_eq!(
+        (&trained["steps"], &trained["report"]),
+        (&4.into(), &"run/report.html".into()),
+        "{trained}"
+    );
+    let model = desk
+        .dir
+        .path()
+        .join(trained["model"].as_str().expect("a folder"));
+    assert!(
+        model.join("model.safetensors").exists()
+            && desk.dir.path().join("run/report.html").exists()
+    );
+    run(&["--out", "run"]).error("--resume");
+    let again = run(&["--out", "run", "--resume", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(again["verdict"], trained["verdict"]);
+    run(&["--out", "other", "--set", "no_such_setting=1"]).error("no_such_setting");
+    run(&["--out", "other", "--set", "batch=0"]).error("batch is 0");
+}
+
+#[cfg(feature = "trainer")]
+#[test]
+fn texts_without_judgements_ask_their_own_questions() {
+    let desk = Desk::indexed();
+    let (beir, model) = (
+        of_repository("tests/corpus/beir"),
+        of_repository("tests/golden/encoder/bert"),
+    );
+    let start = ["train", "--model", &model, "--dry-run"];
+    desk.run(&start).error("at least 32");
+    let unlabelled = [&start[..], &["--beir", &beir, "--unlabelled", "--json"]].concat();
+    let plan = desk.run(&unlabelled).expect(0).json();
+    assert!(
+        plan["asked"]["queries"]["title"].as_u64() >= Some(10),
+        "{plan}"
+    );
+    desk.run(&["train", "--beir", &beir, "--dry-run"])
+        .error("--model");
+}
+
 /// Writes `rows` vectors of `columns` numbers that look random.
 fn npy(path: &Path, rows: usize, columns: usize) {
     let mut writer = storage::npy::NpyWriter::create(path, columns).expect("a new file");
@@ -467,6 +579,20 @@ fn an_index_is_measured_on_ones_own_vectors() {
     .json();
     assert_eq!(again["points"][0]["recall"], 1.0, "all lists and all rows");
     assert_eq!(again["build_s"], measured["build_s"], "used again");
+    let chosen = run(&[
+        "queries.npy",
+        "--json",
+        "--repeat",
+        "1",
+        "--work",
+        "kept",
+        "--targets",
+        "0.95,1",
+    ])
+    .expect(0)
+    .json();
+    let found = |at: usize| chosen["points"][at]["recall"].as_f64().expect("a recall");
+    assert!(found(0) > 0.85 && found(1) == 1.0, "{chosen}");
     run(&["other.npy"]).error("different encoders");
     run(&["files/plain.txt"]).error("numpy.save");
     let wrong = run(&["queries.npy", "--settings", "0:9"]).expect(2);

@@ -401,15 +401,10 @@ impl Ranking<'_> {
     ) -> Result<Hit, EngineError> {
         let stored = open.index.passage(fused.id)?;
         let snippet = self.snippet(matcher, &stored);
-        let name = stored.path.rsplit('/').next().unwrap_or_default();
         Ok(Hit {
             rank,
             score: fused.score,
-            title: if stored.title.is_empty() {
-                name.to_owned()
-            } else {
-                stored.title.clone()
-            },
+            title: title(&stored).to_owned(),
             heading: stored.heading,
             line: stored.start.line,
             end_line: stored.end.line,
@@ -463,6 +458,15 @@ impl Ranking<'_> {
             dense_weight: self.dense_weight,
         }
     }
+}
+
+/// What a document is called: its title, or its folder and name, since many files are called `mod.rs` or `notes.txt`.
+fn title(stored: &StoredPassage) -> &str {
+    if !stored.title.is_empty() {
+        return &stored.title;
+    }
+    let start = stored.path.rmatch_indices('/').nth(1);
+    stored.path[start.map_or(0, |(at, _)| at + 1)..].trim_start_matches('/')
 }
 
 fn milliseconds(started: Instant) -> f64 {

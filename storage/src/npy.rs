@@ -92,9 +92,7 @@ impl NpyReader {
         let mut file = BufReader::with_capacity(1 << 18, file);
         let (header, start) = header(path, &mut file)?;
         let (rows, columns, dtype) = parse(path, &header)?;
-        let expected = (rows as u64)
-            .checked_mul((columns * dtype.bytes()) as u64)
-            .unwrap_or(u64::MAX);
+        let expected = (rows as u64).saturating_mul((columns * dtype.bytes()) as u64);
         let found = length.len().saturating_sub(start);
         if expected != found {
             let path = path.to_path_buf();

@@ -42,6 +42,9 @@ pub struct AnnArgs {
     /// Settings to measure as nprobe:rescore [default: those the index finds best for itself]
     #[arg(long, value_name = "P:R", value_delimiter = ',')]
     pub settings: Vec<SettingArg>,
+    /// Recalls to ask the index for, each 0 to 1: it chooses the setting itself
+    #[arg(long, value_name = "SHARE", value_delimiter = ',', value_parser = super::parse_share)]
+    pub targets: Vec<f32>,
     /// Runs of each setting, of which the fastest counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub repeat: u16,

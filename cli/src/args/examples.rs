@@ -99,6 +99,28 @@ Examples:
   askance compare bm25.trec hybrid.trec --qrels data/scifact/qrels/test.tsv
   askance compare a.trec b.trec --qrels qrels.txt --metric recall@100";
 
+/// Below `askance train --help`.
+#[cfg(feature = "trainer")]
+pub const TRAIN: &str = "\
+Examples:
+  askance train --out runs/own                              on your collection: its structure asks the questions
+  askance train --beir data/scifact --out runs/scifact --epochs 8 --lr 5e-5
+  askance train --beir data/scifact --method ance --dry-run
+  askance train --beir data/scifact --out runs/scifact --resume
+  askance train report runs/scifact --open
+
+Ctrl-C saves; the same command with --resume goes on. A trained encoder that does not beat its start on held-out
+queries is not taken on, and the report says why.";
+
+/// Below `askance train report --help`.
+#[cfg(feature = "trainer")]
+pub const TRAIN_REPORT: &str = "\
+Examples:
+  askance train report runs/scifact          writes runs/scifact/report.html
+  askance train report runs/scifact --open
+
+The page needs nothing but itself: no scripts, nothing is fetched.";
+
 /// Below `askance encode --help`.
 pub const ENCODE: &str = "\
 Examples:
@@ -116,6 +138,7 @@ pub const BENCH_ANN: &str = "\
 Examples:
   askance bench ann --base corpus.npy --queries queries.npy
   askance bench ann --base corpus.npy --queries queries.npy --settings 100:64,300:128 --json
+  askance bench ann --base corpus.npy --queries queries.npy --k 1000 --targets 0.9,0.95
   askance bench ann --base corpus.npy --queries queries.npy --work /tmp/ann    keeps the index for the next run
 
 The index is built as a collection's is. `askance encode` makes .npy files of texts.";

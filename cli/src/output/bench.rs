@@ -21,9 +21,11 @@ pub struct Rate {
 /// One setting of the index.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RatedPoint {
-    /// Lists read.
+    /// Recall the index was asked for, if it was left to choose.
+    pub target: Option<f32>,
+    /// Lists read at most; on average where the index chose.
     pub nprobe: usize,
-    /// Codes looked up.
+    /// Codes looked up; rows, on average, where the index chose.
     pub rescore: usize,
     /// Share of the true neighbours found, 0 to 1.
     pub recall: f64,
@@ -72,6 +74,7 @@ impl Report for Curve {
             "exact_qps": self.exact.qps,
             "exact_qps_cpu": self.exact.qps_cpu,
             "points": self.points.iter().map(|p| json!({
+                "target": p.target,
                 "nprobe": p.nprobe,
                 "rescore": p.rescore,
                 "recall": p.recall,
@@ -206,6 +209,7 @@ mod tests {
             qps_cpu: Some(2.0 * qps),
         };
         let point = RatedPoint {
+            target: None,
             nprobe: 150,
             rescore: 64,
             recall: 0.9554,

@@ -320,7 +320,7 @@ const DISTILBERT_NAMES: [(&str, &str); 8] = [
 ];
 
 /// The name under which BERT's `name` is stored.
-fn tensor_name(naming: Naming, name: &str) -> String {
+pub(crate) fn tensor_name(naming: Naming, name: &str) -> String {
     match naming {
         Naming::Bert | Naming::Roberta => name.to_owned(),
         Naming::DistilBert => {

@@ -286,6 +286,8 @@ pub enum Step {
     Normalize,
     /// A linear layer; its folder.
     Dense(PathBuf),
+    /// Mean 0, variance 1, then gain and bias; its folder.
+    LayerNorm(PathBuf),
 }
 
 /// What sentence-transformers does around the transformer.
@@ -350,16 +352,7 @@ impl Pipeline {
     /// # Errors
     /// Broken files and modules this encoder does not compute, by name.
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
-        let mut pipeline = Self {
-            model_dir: dir.to_path_buf(),
-            is_static: false,
-            pooling: PoolingConfig::default(),
-            steps: Vec::new(),
-            max_tokens: None,
-            lower_case: false,
-            query_prompt: String::new(),
-            passage_prompt: String::new(),
-        };
+        let mut pipeline = Self::plain(dir);
         let path = dir.join("modules.json");
         let modules: Vec<Module> = optional_json(&path)?.unwrap_or_default();
         for (at, module) in modules.iter().enumerate() {
@@ -368,6 +361,20 @@ impl Pipeline {
         pipeline.read_lengths()?;
         pipeline.read_prompts(dir)?;
         Ok(pipeline)
+    }
+
+    /// A folder without any of those files: mean pooling and nothing after it.
+    pub(crate) fn plain(dir: &Path) -> Self {
+        Self {
+            model_dir: dir.to_path_buf(),
+            is_static: false,
+            pooling: PoolingConfig::default(),
+            steps: Vec::new(),
+            max_tokens: None,
+            lower_case: false,
+            query_prompt: String::new(),
+            passage_prompt: String::new(),
+        }
     }
 
     fn add_module(
@@ -388,11 +395,12 @@ impl Pipeline {
             (1, "Pooling") if !self.is_static => self.pooling = read_pooling(&folder)?,
             (1.., "Normalize") => self.steps.push(Step::Normalize),
             (1.., "Dense") => self.steps.push(Step::Dense(folder)),
+            (1.., "LayerNorm") => self.steps.push(Step::LayerNorm(folder)),
             _ => {
                 return Err(ModelError::unsupported(
                     path,
                     format!("module {} \"{}\"", at, module.kind),
-                    "Transformer with Pooling, or StaticEmbedding, followed by Dense and Normalize are",
+                    "Transformer with Pooling, or StaticEmbedding, followed by Dense, LayerNorm and Normalize are",
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! What does a `Dense` module of sentence-transformers do to a vector?
+//! What do the `Dense` and `LayerNorm` modules of sentence-transformers do to a vector?
 
 use std::path::Path;
 
@@ -19,11 +19,11 @@ pub(crate) struct Dense {
 
 /// `config.json` of the module.
 #[derive(Deserialize)]
-struct DenseConfig {
+pub(crate) struct DenseConfig {
     in_features: usize,
-    out_features: usize,
+    pub(crate) out_features: usize,
     #[serde(default = "yes")]
-    bias: bool,
+    pub(crate) bias: bool,
     #[serde(default = "tanh")]
     activation_function: String,
     #[serde(default)]
@@ -38,14 +38,14 @@ fn tanh() -> String {
     "torch.nn.modules.activation.Tanh".into()
 }
 
-impl Dense {
-    /// Opens the module in `dir`, which gets vectors of `width` numbers. Returns it with the digest of its weights.
+impl DenseConfig {
+    /// The settings of the module in `dir`, which gets vectors of `width` numbers, and whether it ends in tanh.
     ///
     /// # Errors
-    /// Missing or broken files, another width, an activation other than Tanh and Identity.
-    pub(crate) fn open(dir: &Path, width: usize) -> Result<(Self, blake3::Hash), ModelError> {
+    /// Missing or broken file, another width, what this encoder does not compute.
+    pub(crate) fn read(dir: &Path, width: usize) -> Result<(Self, bool), ModelError> {
         let path = dir.join("config.json");
-        let config: DenseConfig = json(&path, "the sizes of the Dense module")?;
+        let config: Self = json(&path, "the sizes of the Dense module")?;
         if config.in_features != width {
             return Err(ModelError::malformed(
                 &path,
@@ -59,6 +59,17 @@ impl Dense {
             return Err(ModelError::unsupported(&path, "use_residual", "false is"));
         }
         let tanh = has_tanh(&path, &config.activation_function)?;
+        Ok((config, tanh))
+    }
+}
+
+impl Dense {
+    /// Opens the module in `dir`, which gets vectors of `width` numbers. Returns it with the digest of its weights.
+    ///
+    /// # Errors
+    /// Missing or broken files, another width, an activation other than Tanh and Identity.
+    pub(crate) fn open(dir: &Path, width: usize) -> Result<(Self, blake3::Hash), ModelError> {
+        let (config, tanh) = DenseConfig::read(dir, width)?;
         let weights = Weights::open(dir)?;
         let weight = weights.tensor("linear.weight", &[config.out_features, width])?;
         let bias = if config.bias {
@@ -95,6 +106,41 @@ impl Dense {
                 if self.tanh { y.tanh() } else { y }
             })
             .collect()
+    }
+}
+
+/// y = gain · (x − mean) / √(variance + ε) + bias: the end of the paper's ANCE head.
+pub(crate) struct LayerNorm {
+    gain: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// ε of PyTorch's `LayerNorm`, which the module does not store.
+pub(crate) const LAYER_NORM_EPS: f32 = 1e-5;
+
+impl LayerNorm {
+    /// Opens the module in `dir`, which gets vectors of `width` numbers. Returns it with the digest of its weights.
+    ///
+    /// # Errors
+    /// Missing or broken file, another width.
+    pub(crate) fn open(dir: &Path, width: usize) -> Result<(Self, blake3::Hash), ModelError> {
+        let weights = Weights::open(dir)?;
+        let norm = Self {
+            gain: weights.tensor("norm.weight", &[width])?.to_f32(),
+            bias: weights.tensor("norm.bias", &[width])?.to_f32(),
+        };
+        Ok((norm, weights.digest()?))
+    }
+
+    /// Normalises `x` in place.
+    pub(crate) fn apply(&self, x: &mut [f32]) {
+        let n = x.len() as f32;
+        let mean = x.iter().sum::<f32>() / n;
+        let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / n;
+        let scale = 1.0 / (variance + LAYER_NORM_EPS).sqrt();
+        for ((x, gain), bias) in x.iter_mut().zip(&self.gain).zip(&self.bias) {
+            *x = (*x - mean) * scale * gain + bias;
+        }
     }
 }
 

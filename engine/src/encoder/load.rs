@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::bert::Bert;
 use super::config::{BertConfig, Pipeline, Step, json, model_type};
 use super::cpu::{Body, CpuEncoder, Prompt};
-use super::dense::Dense;
+use super::dense::{Dense, LayerNorm};
 use super::error::ModelError;
 use super::identity::Description;
 use super::linear::Precision;
@@ -126,13 +126,7 @@ fn bert(pipeline: &Pipeline, precision: Precision) -> Result<Parts, ModelError> 
         ));
     }
     let config = BertConfig::read(dir)?;
-    let longest = config.longest();
-    let options = TokenizerOptions {
-        specials: true,
-        lower_case: pipeline.lower_case,
-        drop_unknown: false,
-        max_tokens: Some(pipeline.max_tokens.map_or(longest, |n| n.min(longest))),
-    };
+    let options = bert_tokens(pipeline, &config);
     let (tokenizer, body) = rayon::join(
         || TextTokenizer::open(dir, config.vocabulary, options),
         || open_bert(dir, &config, precision),
@@ -187,19 +181,31 @@ fn open_bert(
     Ok((bert, digest))
 }
 
-/// sentence-transformers' `StaticEmbedding`: no special tokens, the tokenizer's own cut.
-fn static_embedding(pipeline: &Pipeline) -> Result<Parts, ModelError> {
-    let options = TokenizerOptions {
-        specials: false,
-        lower_case: false,
+/// How a transformer's texts become ids.
+pub(super) fn bert_tokens(pipeline: &Pipeline, config: &BertConfig) -> TokenizerOptions {
+    let longest = config.longest();
+    TokenizerOptions {
+        specials: true,
+        lower_case: pipeline.lower_case,
         drop_unknown: false,
-        max_tokens: None,
-    };
+        max_tokens: Some(pipeline.max_tokens.map_or(longest, |n| n.min(longest))),
+    }
+}
+
+/// sentence-transformers' `StaticEmbedding`: no special tokens, the tokenizer's own cut.
+pub(super) const STATIC_TOKENS: TokenizerOptions = TokenizerOptions {
+    specials: false,
+    lower_case: false,
+    drop_unknown: false,
+    max_tokens: None,
+};
+
+fn static_embedding(pipeline: &Pipeline) -> Result<Parts, ModelError> {
     let prompt = |text: &String| Prompt {
         text: text.clone(),
         skipped: 0,
     };
-    let mut parts = static_parts(&pipeline.model_dir, options, &pipeline.steps)?;
+    let mut parts = static_parts(&pipeline.model_dir, STATIC_TOKENS, &pipeline.steps)?;
     parts.query = prompt(&pipeline.query_prompt);
     parts.passage = prompt(&pipeline.passage_prompt);
     Ok(parts)
@@ -212,23 +218,26 @@ struct Model2VecConfig {
     normalize: bool,
 }
 
-/// Longest input of model2vec, after unknown tokens are dropped: the default of its `encode`.
-const MODEL2VEC_TOKENS: usize = 512;
+/// model2vec drops unknown tokens and then cuts: 512 is the default of its `encode`.
+pub(super) const MODEL2VEC_TOKENS: TokenizerOptions = TokenizerOptions {
+    specials: false,
+    lower_case: false,
+    drop_unknown: true,
+    max_tokens: Some(512),
+};
 
 fn model2vec(dir: &Path) -> Result<Parts, ModelError> {
+    static_parts(dir, MODEL2VEC_TOKENS, &model2vec_steps(dir)?)
+}
+
+/// What model2vec's `config.json` asks for after the mean.
+pub(super) fn model2vec_steps(dir: &Path) -> Result<Vec<Step>, ModelError> {
     let config: Model2VecConfig = json(&dir.join("config.json"), "the settings of the model")?;
-    let options = TokenizerOptions {
-        specials: false,
-        lower_case: false,
-        drop_unknown: true,
-        max_tokens: Some(MODEL2VEC_TOKENS),
-    };
-    let steps: &[Step] = if config.normalize {
-        &[Step::Normalize]
-    } else {
-        &[]
-    };
-    static_parts(dir, options, steps)
+    Ok(config
+        .normalize
+        .then_some(Step::Normalize)
+        .into_iter()
+        .collect())
 }
 
 fn static_parts(
@@ -267,6 +276,11 @@ fn finish(
             Step::Normalize => {
                 description.add("step", "normalize");
                 ready.push(Finish::Normalize);
+            }
+            Step::LayerNorm(dir) => {
+                let (norm, digest) = LayerNorm::open(dir, width)?;
+                description.add("step", "layer norm").add("weights", digest);
+                ready.push(Finish::LayerNorm(norm));
             }
             Step::Dense(dir) => {
                 let (dense, digest) = Dense::open(dir, width)?;

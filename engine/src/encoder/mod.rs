@@ -22,6 +22,9 @@ mod precision;
 mod static_table;
 mod tokenizer;
 
+// The same, taken apart for training.
+pub mod blueprint;
+
 // For the tests of this and other crates.
 pub mod testing;
 

@@ -1,7 +1,7 @@
 //! How do the token vectors of a text become its one vector?
 
 use super::config::Pooling;
-use super::dense::Dense;
+use super::dense::{Dense, LayerNorm};
 
 /// Pools `tokens`, (t, H) row-major, into `out`, one H-wide part a mode. The first `skip` tokens (a prompt that does
 /// not take part) are left out unless nothing else is there.
@@ -59,6 +59,8 @@ pub(crate) enum Finish {
     Normalize,
     /// A linear layer.
     Dense(Dense),
+    /// Mean 0, variance 1, then gain and bias.
+    LayerNorm(LayerNorm),
 }
 
 impl Finish {
@@ -67,6 +69,7 @@ impl Finish {
         match self {
             Self::Normalize => normalize(vector),
             Self::Dense(dense) => *vector = dense.apply(vector),
+            Self::LayerNorm(norm) => norm.apply(vector),
         }
     }
 }

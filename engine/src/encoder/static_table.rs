@@ -71,6 +71,26 @@ impl StaticTable {
         Ok((table, digest))
     }
 
+    /// Name of the table's tensor.
+    pub(crate) fn tensor(&self) -> &str {
+        self.rows.name()
+    }
+
+    /// The table itself, (rows, dimension).
+    pub(crate) fn values(&self) -> Vec<f32> {
+        self.rows.to_f32()
+    }
+
+    /// Row of each token id; empty means the id itself.
+    pub(crate) fn mapping(&self) -> &[u32] {
+        &self.mapping
+    }
+
+    /// Factor of each token id; empty means 1.
+    pub(crate) fn factors(&self) -> &[f32] {
+        &self.weights
+    }
+
     /// Length of a vector.
     pub(crate) fn dimension(&self) -> usize {
         self.dimension

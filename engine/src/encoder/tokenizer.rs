@@ -116,8 +116,22 @@ impl TextTokenizer {
     /// # Errors
     /// The tokenizer cannot handle the text; [`TextTokenizer::open`] makes that all but impossible.
     pub(crate) fn ids(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
+        self.ids_within(text, self.max_tokens, ids)
+    }
+
+    /// As [`TextTokenizer::ids`], cut to `longest` tokens if that is shorter.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::ids`].
+    pub(crate) fn ids_within(
+        &self,
+        text: &str,
+        longest: usize,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), EncodeError> {
         let encoding = self.encode(text)?;
-        let room = self.max_tokens - self.prefix.len() - self.suffix.len();
+        let longest = longest.min(self.max_tokens);
+        let room = longest.saturating_sub(self.prefix.len() + self.suffix.len());
         let kept = encoding
             .get_ids()
             .iter()

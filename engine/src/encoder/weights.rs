@@ -234,6 +234,11 @@ impl Weights {
         }
     }
 
+    /// Under which name the file stores `name`; `None` if it does not.
+    pub(crate) fn stored_name(&self, name: &str) -> Option<String> {
+        self.lookup(name).map(|(_, stored)| stored)
+    }
+
     /// The file and stored name of `name`: with the folder's prefix, under its new or its old LayerNorm name.
     fn lookup(&self, name: &str) -> Option<(&Arc<WeightFile>, String)> {
         let stored = format!("{}{name}", self.prefix);
@@ -284,6 +289,11 @@ fn map(path: &Path) -> Result<Mapped, ModelError> {
 }
 
 impl Tensor {
+    /// The name it was asked for by.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Lengths of the axes, outermost first.
     pub(crate) fn shape(&self) -> &[usize] {
         &self.shape

@@ -118,7 +118,7 @@ pub fn evaluate(request: &EvalRequest, task: Task<'_>) -> Result<EvalReport, Eng
     } = run_queries(open, request, &judged, task)?;
     latencies_ms.sort_by(f64::total_cmp);
     let mut dense_search: Vec<(String, usize)> = dense_search.into_iter().collect();
-    dense_search.sort_by(|a, b| b.1.cmp(&a.1));
+    dense_search.sort_by_key(|found| std::cmp::Reverse(found.1));
     let evaluation = Evaluation::new(&qrels, &run);
     Ok(EvalReport {
         run,

@@ -19,8 +19,8 @@ use crate::bm25::Bm25Index;
 use crate::error::EngineError;
 use crate::report::IndexReport;
 
-/// Passages from which on vectors are indexed: from here a search through the index takes less than half the time of
-/// comparing every vector (`benches/RESULTS.md`).
+/// Passages from which on vectors are indexed: from here a search through the index takes half the time of comparing every
+/// vector, or less (`benches/RESULTS.md`).
 pub const INDEX_FROM: u64 = 20_000;
 /// Below this share of [`INDEX_FROM`] a collection that shrank loses its index again.
 const KEEP_SHARE: f64 = 0.5;

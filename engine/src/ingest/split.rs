@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::{BlockKind, Extracted, Passage};
 use anchors::Anchors;
 use pieces::Piece;
+pub use sentences::sentences;
 
 mod anchors;
 mod pieces;

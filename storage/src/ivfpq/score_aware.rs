@@ -37,11 +37,11 @@ pub(super) fn improve(book: &Codebook, x: &[f32], vector: &[f32], weight: f32, c
     let mut left = dot(&u, x) - coded;
     for _ in 0..SWEEPS {
         let mut moved = false;
-        for s in 0..codes.len() {
-            let without = left + along_code(s, codes[s]);
+        for (s, code) in codes.iter_mut().enumerate() {
+            let without = left + along_code(s, *code);
             let best = cheapest(book, x, s, weight, |code| without - along_code(s, code));
-            moved |= best != codes[s];
-            codes[s] = best;
+            moved |= best != *code;
+            *code = best;
             left = without - along_code(s, best);
         }
         if !moved {
@@ -176,8 +176,8 @@ impl System {
             let ui = f64::from(u[i]);
             self.b[i] += f64::from(x[i]) + weight * ui * f64::from(rest);
             self.a[i * w + i] += 1.0;
-            for j in 0..w {
-                self.a[i * w + j] += weight * ui * f64::from(u[j]);
+            for (sum, &uj) in self.a[i * w..].iter_mut().zip(u) {
+                *sum += weight * ui * f64::from(uj);
             }
         }
         self.members += 1;

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use serde_json::json;
 use storage::flat::{self, FlatHits};
-use storage::ivfpq::{Answer, BuildParams, Index, SearchParams, build};
+use storage::ivfpq::{Answer, BuildParams, Index, Mode, SearchParams, build};
 use storage::matrix::{Matrix, MatrixWriter};
 use storage::npy::NpyReader;
 use storage::{PassageId, PassageSet, StorageError, Task};
@@ -234,9 +234,17 @@ impl<'a> Bench<'a> {
             rescore: Some(rescore),
             ..SearchParams::default()
         };
-        if !self.args.settings.is_empty() {
-            let asked = self.args.settings.iter();
-            return asked.map(|s| params(s.nprobe, s.rescore)).collect();
+        let targets = self.args.targets.iter().map(|&target_recall| SearchParams {
+            k: self.args.k as usize,
+            target_recall,
+            always_probe: true,
+            ..SearchParams::default()
+        });
+        let asked = self.args.settings.iter();
+        let asked = asked.map(|s| params(s.nprobe, s.rescore)).chain(targets);
+        let asked: Vec<SearchParams> = asked.collect();
+        if !asked.is_empty() {
+            return asked;
         }
         let points = self.index.measured().0;
         let good: Vec<_> = points.iter().filter(|p| p.recall >= LEAST_RECALL).collect();
@@ -256,9 +264,11 @@ impl<'a> Bench<'a> {
             let task = Task::silent();
             Ok(self.index.search_batch(&self.queries, params, keep, task)?)
         })?;
+        let (nprobe, rescore) = used(&answers);
         Ok(RatedPoint {
-            nprobe: params.nprobe.unwrap_or(0),
-            rescore: params.rescore.unwrap_or(0),
+            target: params.nprobe.is_none().then_some(params.target_recall),
+            nprobe: params.nprobe.unwrap_or(nprobe),
+            rescore: params.rescore.unwrap_or(rescore),
             recall: self.recall(&answers),
             rate,
             batch,
@@ -329,6 +339,22 @@ impl<'a> Bench<'a> {
         let wanted: usize = self.truth.iter().map(HashSet::len).sum();
         found as f64 / wanted.max(1) as f64
     }
+}
+
+/// Lists read and rows looked up by a search, on average; 0 where every row was compared.
+fn used(answers: &[Answer]) -> (usize, usize) {
+    let one = |answer: &Answer| match answer.mode {
+        Mode::Lists {
+            probed, rescored, ..
+        } => (probed, rescored),
+        Mode::Exact => (0, 0),
+    };
+    let sum = answers
+        .iter()
+        .map(one)
+        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let count = answers.len().max(1);
+    (sum.0.div_ceil(count), sum.1.div_ceil(count))
 }
 
 fn ids(hits: FlatHits) -> HashSet<PassageId> {

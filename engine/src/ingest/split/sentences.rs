@@ -8,7 +8,7 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The sentences of `text`, white space behind included; together they are all of it.
-pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
+pub fn sentences(text: &str) -> Vec<Range<usize>> {
     if text.is_ascii() && !text.contains('\r') {
         return ascii_sentences(text.as_bytes());
     }

@@ -1,0 +1,136 @@
+//! What was typed after `askance train`?
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use trainer::device::Choice;
+use trainer::negatives::Method;
+
+use super::examples;
+
+/// `askance train`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct TrainArgs {
+    /// What else to do with a run.
+    #[command(subcommand)]
+    pub command: Option<TrainCommand>,
+    /// The run.
+    #[command(flatten)]
+    pub run: TrainRunArgs,
+}
+
+/// What else to do with a run.
+#[derive(Debug, Subcommand)]
+pub enum TrainCommand {
+    /// Draw a run's log as one HTML page with everything in it
+    #[command(after_help = examples::TRAIN_REPORT)]
+    Report(TrainReportArgs),
+}
+
+/// `askance train`, without a verb behind it.
+#[derive(Debug, Args)]
+pub struct TrainRunArgs {
+    /// Learn from this folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels/train.tsv [default: from the collection]
+    #[arg(long, value_name = "DIR")]
+    pub beir: Option<PathBuf>,
+    /// Learn from the texts of `--beir` alone, as from a collection: its judgements are not looked at
+    #[arg(long, requires = "beir")]
+    pub unlabelled: bool,
+    /// Encoder to start from: the name of an added one, or a folder in Hugging Face layout [default: the one set by `askance
+    /// model use`]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Folder of the run: log, checkpoints, and at the end the trained encoder
+    #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
+    pub out: Option<PathBuf>,
+    /// Where negatives come from [default: ance]
+    #[arg(long, value_parser = PossibleValuesParser::new(Method::ALL.map(Method::name)).map(method))]
+    pub method: Option<Method>,
+    /// Where to train
+    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(DEVICES.map(Choice::name)).map(device))]
+    pub device: Choice,
+    /// Go on from the last checkpoint in `--out`
+    #[arg(long)]
+    pub resume: bool,
+    /// Print the plan and an estimate of the memory it takes, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: TrainSettings,
+}
+
+/// Settings of a run; what is not given comes with the method.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct TrainSettings {
+    /// Times every pair of query and answer is seen
+    #[arg(long)]
+    pub epochs: Option<f64>,
+    /// Most steps
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Highest learning rate
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// Pairs a step
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// Negatives a pair
+    #[arg(long, value_name = "N")]
+    pub negatives: Option<usize>,
+    /// Steps between two encodings of the corpus
+    #[arg(long, value_name = "STEPS")]
+    pub refresh_every: Option<u64>,
+    /// Same seed, same run
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Any other setting by its name, as `--dry-run` prints them; the value is JSON or a word. Can be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub other: Vec<(String, serde_json::Value)>,
+    /// Settings from a JSON file; those typed beside it win
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `askance train report`.
+#[derive(Debug, Args)]
+pub struct TrainReportArgs {
+    /// Folder of the run: what was given to `--out`
+    #[arg(value_name = "DIR")]
+    pub run: PathBuf,
+    /// Open the page
+    #[arg(long)]
+    pub open: bool,
+}
+
+const DEVICES: [Choice; 4] = [Choice::Auto, Choice::Cpu, Choice::Vulkan, Choice::Metal];
+
+// clap hands on only names that are in the list.
+fn method(name: String) -> Method {
+    Method::ALL
+        .into_iter()
+        .find(|method| method.name() == name)
+        .unwrap_or(Method::Ance)
+}
+
+fn device(name: String) -> Choice {
+    DEVICES
+        .into_iter()
+        .find(|device| device.name() == name)
+        .unwrap_or_default()
+}
+
+/// `name=value`, where the value is JSON or else a word.
+fn setting(text: &str) -> Result<(String, serde_json::Value), String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(format!("'{text}' sets nothing; write NAME=VALUE"));
+    };
+    let word = || serde_json::Value::String(value.to_owned());
+    Ok((
+        name.trim().replace('-', "_"),
+        serde_json::from_str(value).unwrap_or_else(|_| word()),
+    ))
+}
