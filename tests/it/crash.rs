@@ -166,6 +166,7 @@ fn crash_everywhere(
         let losses = [
             Loss::Nothing,
             Loss::Everything,
+            Loss::Bytes,
             Loss::Some(2 * at),
             Loss::Some(2 * at + 1),
         ];
