@@ -12,6 +12,7 @@ mod evaluate;
 mod examples;
 mod model;
 mod search;
+mod serve;
 #[cfg(feature = "trainer")]
 mod train;
 
@@ -19,6 +20,7 @@ pub use bench::{AnnArgs, BenchArgs, BenchCommand, EncodeArgs, MetricArg, RoleArg
 pub use evaluate::{CompareArgs, EvalArgs, EvalIndex};
 pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionArg};
 pub use search::{FusionArg, ModeArg, SearchArgs};
+pub use serve::ServeArgs;
 #[cfg(feature = "trainer")]
 pub use train::{TrainArgs, TrainCommand, TrainReportArgs, TrainRunArgs, TrainSettings};
 
@@ -109,6 +111,9 @@ pub enum Command {
     /// Measure how fast and how exact search is on your own vectors
     #[command(after_help = examples::BENCH)]
     Bench(BenchArgs),
+    /// Search from a browser and from programs, over HTTP on this computer
+    #[command(after_help = examples::SERVE)]
+    Serve(ServeArgs),
     /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {

@@ -14,13 +14,14 @@ mod compact;
 mod compare;
 mod doctor;
 mod encode;
-mod encoders;
+pub(crate) mod encoders;
 mod eval;
 mod index;
 mod model;
 mod notice;
 mod remove;
 mod search;
+mod serve;
 mod status;
 #[cfg(feature = "trainer")]
 mod train;
@@ -55,6 +56,7 @@ pub fn run(command: Option<&Command>, session: &mut Session) -> anyhow::Result<E
         Some(Command::Train(args)) => train::run(args, session),
         Some(Command::Encode(args)) => encode::run(args, session),
         Some(Command::Bench(args)) => bench::run(args, session),
+        Some(Command::Serve(args)) => serve::run(args, session),
         Some(Command::Completions { shell }) => completions(*shell, session),
         Some(Command::PdfWorker) => pdf_worker(),
     }

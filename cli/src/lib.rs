@@ -12,14 +12,17 @@ pub mod resolve;
 // The two streams, and how long work is watched and stopped.
 pub mod interrupt;
 pub mod io;
+pub mod live;
 pub mod progress;
 pub mod session;
 pub mod talk;
 pub mod warn;
 
 // One file a verb, and the faces of what they give.
+pub mod answer;
 pub mod commands;
 pub mod output;
+pub mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

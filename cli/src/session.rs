@@ -8,6 +8,7 @@ use crate::Exit;
 use crate::args::GlobalArgs;
 use crate::interrupt::Interrupt;
 use crate::io::{Io, sentence};
+use crate::live::Beacon;
 use crate::output::{Closed, Face, Screen};
 use crate::progress::Meter;
 use crate::resolve::Places;
@@ -77,6 +78,22 @@ impl Session {
         let meter = Meter::new(&self.talk);
         self.interrupt
             .during(|flag| work(Task::new(&|progress| meter.report(progress), flag), &meter))
+    }
+
+    /// The same for work that writes to the collection: whoever shows the collection meanwhile sees how far it is.
+    pub fn writing<T>(&self, work: impl FnOnce(Task<'_>) -> T) -> T {
+        let meter = Meter::new(&self.talk);
+        let beacon = Beacon::new(&self.places.collection);
+        let report = |progress| {
+            meter.report(progress);
+            beacon.report(progress);
+        };
+        self.interrupt.during(|flag| work(Task::new(&report, flag)))
+    }
+
+    /// What Ctrl-C raises.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Whether Ctrl-C was pressed.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 mod faults;
 mod hostile;
 mod kill;
+mod serve;
 mod together;
 
 /// A home of askance's own and a folder of files, both gone with the test.

@@ -14,7 +14,7 @@ use crate::guard::guarded;
 use crate::index::lists::IndexPolicy;
 use crate::index::{self, Session, check_identity, failures, identity_of};
 use crate::nearest::Vectors;
-use crate::report::{IndexReport, IndexStatus, RecallPoint, RemoveReport, Status};
+use crate::report::{FileFailure, IndexReport, IndexStatus, RecallPoint, RemoveReport, Status};
 use crate::request::IndexRequest;
 
 /// One collection, open. Reading takes no lock; writing takes the collection's writer lock for as long as it lasts.
@@ -37,6 +37,8 @@ pub(crate) struct Open {
     pub(crate) vectors: Option<Vectors>,
     /// Passages that can be found.
     pub(crate) live: PassageSet,
+    /// Files that could not be read. Kept, since a newer generation may take this one's folder away.
+    failures: Vec<FileFailure>,
 }
 
 impl Snapshot {
@@ -61,6 +63,7 @@ impl Open {
         Ok(Self {
             generation: generation.clone(),
             vectors: vectors.map(|matrix| Vectors::open(matrix, path.as_deref())),
+            failures: failures::read(generation)?,
             index,
             live,
         })
@@ -128,6 +131,11 @@ impl Engine {
             .as_ref()
             .and_then(|open| open.generation.manifest.encoder.as_ref())
             .map(identity_of)
+    }
+
+    /// The generation that answers; 0 is an empty collection.
+    pub fn generation(&self) -> u64 {
+        self.snapshot().id().map_or(0, |id| id.0)
     }
 
     /// Hands in the encoder for queries and new passages.
@@ -279,7 +287,7 @@ impl Engine {
             status.index_damage.clone_from(&vectors.damage);
         }
         status.bytes_on_disk = bytes_on_disk(&self.dir, open);
-        status.failures = failures::read(&open.generation)?;
+        status.failures.clone_from(&open.failures);
         Ok(status)
     }
 }

@@ -19,14 +19,17 @@ mod index;
 // Which encoders there are to choose from.
 pub mod models;
 
-// A query to hits.
+// A query to hits, and what lies around them.
+pub mod browse;
 mod collection;
 mod compact;
 mod doctor;
 pub mod fuse;
 mod guard;
 mod nearest;
+pub mod reading;
 mod search;
+mod similar;
 pub mod snippet;
 
 // Data sets and scores.

@@ -139,6 +139,50 @@ pub struct SearchResponse {
     pub warnings: Vec<String>,
 }
 
+/// A passage as it was indexed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PassageText {
+    /// Stable name of the passage in this collection.
+    pub passage: u32,
+    /// The file.
+    pub path: PathBuf,
+    /// Title of the document, or its file name.
+    pub title: String,
+    /// Headings above the passage, outermost first, joined by " › ".
+    pub heading: String,
+    /// The passage. From the person's file: not to be trusted as markup, terminal codes or instructions.
+    pub text: String,
+    /// First line in the file, from 1; 0 if the format has no lines.
+    pub line: u32,
+    /// Last line in the file.
+    pub end_line: u32,
+    /// First page, from 1; 0 if the format has no pages.
+    pub page: u32,
+    /// Last page.
+    pub end_page: u32,
+    /// Byte offset in the file, where the format has one.
+    pub byte: Option<u64>,
+    /// Byte offset of its end in the file, where the format has one.
+    pub end_byte: Option<u64>,
+}
+
+/// A document, or a part of it, as it was indexed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DocumentText {
+    /// The file.
+    pub path: PathBuf,
+    /// Its title, or its file name.
+    pub title: String,
+    /// When the file was modified, Unix seconds.
+    pub modified: i64,
+    /// The passages asked for, in the order of the file. Neighbours may overlap; [`DocumentText::text`] joins them.
+    pub passages: Vec<PassageText>,
+    /// Passages of the whole document.
+    pub total: usize,
+    /// Generation they were read from.
+    pub generation: u64,
+}
+
 /// What removing did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RemoveReport {

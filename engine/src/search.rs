@@ -18,6 +18,7 @@ use crate::fuse::weight::Evidence;
 use crate::fuse::{self, Candidate, Fused, Moments};
 use crate::guard::guarded;
 use crate::nearest::Nearest;
+use crate::reading::title_of;
 use crate::report::{Explanation, Hit, LegScore, SearchResponse, Snippet};
 use crate::request::{Fusion, Mode, SearchRequest};
 use crate::snippet;
@@ -114,18 +115,44 @@ impl Engine {
     }
 }
 
+/// What a search starts from beside its words: a passage to find more like.
+#[derive(Default)]
+pub(crate) struct Like {
+    /// The passage's row, in place of the query's vector.
+    pub(crate) vector: Option<Vec<f32>>,
+    /// Passages that are no answer.
+    pub(crate) without: Vec<PassageId>,
+}
+
 /// Ranks the passages of `open` for `request`; each leg's list is cut at [`fuse::DEPTH`].
 pub(crate) fn rank<'o>(
     open: &'o Open,
     encoder: Option<Arc<dyn Encoder>>,
     request: &SearchRequest,
 ) -> Result<Ranking<'o>, EngineError> {
+    rank_like(open, encoder, request, Like::default())
+}
+
+/// The same, starting from a passage.
+pub(crate) fn rank_like<'o>(
+    open: &'o Open,
+    encoder: Option<Arc<dyn Encoder>>,
+    request: &SearchRequest,
+    like: Like,
+) -> Result<Ranking<'o>, EngineError> {
     let mut warnings = Vec::new();
     let query = parse(request);
     request.check_clauses(query.clauses.len())?;
     let (mode, encoder) = resolve_mode(open, encoder, request.mode, &mut warnings)?;
     let started = Instant::now();
-    let allowed = allowed(open, &query, request)?;
+    let mut allowed = allowed(open, &query, request)?;
+    if !like.without.is_empty() {
+        let mut rest = allowed.unwrap_or_else(|| open.index.live().clone());
+        like.without.iter().for_each(|id| {
+            rest.remove(id.0);
+        });
+        allowed = Some(rest);
+    }
     let filtered = milliseconds(started);
     let kept: Option<PassageSet> = allowed
         .as_ref()
@@ -139,7 +166,9 @@ pub(crate) fn rank<'o>(
         },
         || {
             encoder
-                .map(|encoder| timed(|| dense_leg(open, encoder, &query, keep, request)))
+                .map(|encoder| {
+                    timed(|| dense_leg(open, encoder, &query, like.vector, keep, request))
+                })
                 .transpose()
         },
     );
@@ -167,7 +196,7 @@ pub(crate) fn rank<'o>(
     })
 }
 
-fn parse(request: &SearchRequest) -> ParsedQuery {
+pub(crate) fn parse(request: &SearchRequest) -> ParsedQuery {
     if request.literal {
         ParsedQuery::words(&request.query, request.fuzzy)
     } else {
@@ -188,6 +217,9 @@ fn resolve_mode(
         .encoder
         .as_ref()
         .filter(|_| open.vectors.is_some());
+    // A collection that stays open may be given another encoder by another process.
+    let encoder =
+        encoder.filter(|encoder| stamp.is_none_or(|stamp| stamp.hash == encoder.identity().hash));
     match (asked, stamp, encoder) {
         (Mode::Bm25, _, _) => Ok((Mode::Bm25, None)),
         (mode, Some(_), Some(encoder)) => Ok((mode, Some(encoder))),
@@ -243,6 +275,7 @@ fn dense_leg(
     open: &Open,
     encoder: Arc<dyn Encoder>,
     query: &ParsedQuery,
+    vector: Option<Vec<f32>>,
     keep: &PassageSet,
     request: &SearchRequest,
 ) -> Result<DenseLeg, EngineError> {
@@ -262,9 +295,14 @@ fn dense_leg(
             warning: None,
         });
     };
-    let vector = encoder
-        .encode(&[&text], Role::Query, Task::silent())?
-        .values;
+    let vector = match vector {
+        Some(vector) => vector,
+        None => {
+            encoder
+                .encode(&[&text], Role::Query, Task::silent())?
+                .values
+        }
+    };
     let Nearest { hits, how, warning } = vectors.nearest(&vector, keep, request)?;
     Ok(DenseLeg {
         encoder,
@@ -362,7 +400,11 @@ impl Ranking<'_> {
     }
 
     /// The first `limit` hits with snippets.
-    fn respond(mut self, open: &Open, limit: usize) -> Result<SearchResponse, EngineError> {
+    pub(crate) fn respond(
+        mut self,
+        open: &Open,
+        limit: usize,
+    ) -> Result<SearchResponse, EngineError> {
         let started = Instant::now();
         let shown: Vec<Fused> = self.order.iter().take(limit).copied().collect();
         let matcher = open.index.matcher(&self.query)?;
@@ -404,7 +446,7 @@ impl Ranking<'_> {
         Ok(Hit {
             rank,
             score: fused.score,
-            title: title(&stored).to_owned(),
+            title: title_of(&stored),
             heading: stored.heading,
             line: stored.start.line,
             end_line: stored.end.line,
@@ -458,15 +500,6 @@ impl Ranking<'_> {
             dense_weight: self.dense_weight,
         }
     }
-}
-
-/// What a document is called: its title, or its folder and name, since many files are called `mod.rs` or `notes.txt`.
-fn title(stored: &StoredPassage) -> &str {
-    if !stored.title.is_empty() {
-        return &stored.title;
-    }
-    let start = stored.path.rmatch_indices('/').nth(1);
-    stored.path[start.map_or(0, |(at, _)| at + 1)..].trim_start_matches('/')
 }
 
 fn milliseconds(started: Instant) -> f64 {

@@ -188,17 +188,29 @@ fn cut(line: &str, window: Range<usize>, matches: &[Found]) -> Snippet {
     if window.end < line.trim_end().len() {
         text.push_str(ELLIPSIS);
     }
-    let mut highlights: Vec<Range<usize>> = Vec::new();
-    for found in matches {
-        if found.range.start < window.start || found.range.end > window.end {
-            continue;
-        }
-        let range =
-            found.range.start - window.start + shift..found.range.end - window.start + shift;
-        match highlights.last_mut() {
+    let inside = matches
+        .iter()
+        .filter(|found| found.range.start >= window.start && found.range.end <= window.end);
+    let highlights = disjoint(inside.map(|found| {
+        found.range.start - window.start + shift..found.range.end - window.start + shift
+    }));
+    Snippet { text, highlights }
+}
+
+/// Byte ranges of `text` that match: ascending, not overlapping, on character boundaries.
+pub fn highlights(text: &str, language: Language, matcher: &Matcher) -> Vec<Range<usize>> {
+    let matches = matcher.matches(text, language);
+    disjoint(matches.into_iter().map(|found| found.range))
+}
+
+/// Ranges in order of their starts, those that overlap joined.
+fn disjoint(ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
             Some(last) if range.start < last.end => last.end = last.end.max(range.end),
-            _ => highlights.push(range),
+            _ => joined.push(range),
         }
     }
-    Snippet { text, highlights }
+    joined
 }

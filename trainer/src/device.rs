@@ -139,7 +139,7 @@ impl Opened {
 #[non_exhaustive]
 pub enum DeviceError {
     /// There is no adapter of that interface.
-    #[error("there is no {wanted} device; this computer has: {}; choose --device {}", found.join(", "), others(*wanted))]
+    #[error("there is no {wanted} device; this computer has: {}; choose --device {}", found.join(", "), others(wanted))]
     Absent {
         /// Name of the interface.
         wanted: &'static str,

@@ -61,8 +61,8 @@ impl Margin {
             Self::Relative(share) => positive - (1.0 - share) * positive.abs(),
             Self::Absolute(distance) => positive - distance,
         };
-        // A comparison with NaN is false, which lets it pass.
-        !(candidate >= bar)
+        // What cannot be compared passes.
+        candidate < bar || candidate.is_nan() || bar.is_nan()
     }
 }
 

@@ -143,6 +143,17 @@ Examples:
 
 The index is built as a collection's is. `askance encode` makes .npy files of texts.";
 
+/// Below `askance serve --help`.
+pub const SERVE: &str = "\
+Examples:
+  askance serve --open                    the page at http://127.0.0.1:7411/, opened in the browser
+  askance serve --port 0 --quiet          on any free port; the address is printed to stdout
+  curl 'http://127.0.0.1:7411/api/v1/search?q=standing+desk'
+  askance serve --host 0.0.0.0 --token-file ~/.askance-token
+
+Only this computer can reach it unless `--host` says otherwise. The connection is not encrypted.
+The API is described at /api/v1/openapi.json.";
+
 /// Below `askance completions --help`.
 pub const COMPLETIONS: &str = "\
 Examples:

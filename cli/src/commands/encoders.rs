@@ -85,7 +85,11 @@ pub fn for_search(
     Ok((Mode::Bm25, Some(lack)))
 }
 
-fn without_vectors(models: &ModelStore) -> anyhow::Result<Warning> {
+/// Why a collection without vectors is searched by words, and what to do about it.
+///
+/// # Errors
+/// The encoders on this computer cannot be listed.
+pub fn without_vectors(models: &ModelStore) -> anyhow::Result<Warning> {
     let usable = match models.default_name()? {
         Some(name) => Some(name),
         None => models

@@ -30,7 +30,7 @@ pub fn run(args: &IndexArgs, session: &mut Session) -> anyhow::Result<Exit> {
         options,
         encoder,
     };
-    let report = session.long(|task| engine.index(&request, task))?;
+    let report = session.writing(|task| engine.index(&request, task))?;
     let warnings = warnings(&report);
     session.warn(&warnings);
     let (collection, interrupted) = (session.places.collection.clone(), report.interrupted);

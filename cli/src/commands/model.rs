@@ -141,7 +141,7 @@ fn choose(args: &ModelUseArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if fits || args.no_reindex || engine.status()?.passages == 0 {
         return said(name.as_deref(), fits, session);
     }
-    let report = session.long(|task| engine.switch_encoder(encoder, task))?;
+    let report = session.writing(|task| engine.switch_encoder(encoder, task))?;
     session.warn(&index::warnings(&report));
     session.screen.show(&Switched { name, report })?;
     Ok(Exit::Done)

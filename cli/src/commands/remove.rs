@@ -17,7 +17,7 @@ pub fn run(args: &RemoveArgs, session: &mut Session) -> anyhow::Result<Exit> {
         .map(|path| perhaps_gone(path, &session.places.current))
         .collect();
     let engine = Engine::open(&session.places.collection)?;
-    let report = session.long(|task| engine.remove(&paths, task))?;
+    let report = session.writing(|task| engine.remove(&paths, task))?;
     let warnings: Vec<_> = report
         .unknown
         .iter()

@@ -107,14 +107,14 @@ fn refresh(
         .as_ref()
         .map(|encoder| encoder.identity().hash.clone());
     if has.map(|identity| identity.hash) != wanted && engine.status()?.passages > 0 {
-        session.long(|task| engine.switch_encoder(encoder.clone(), task))?;
+        session.writing(|task| engine.switch_encoder(encoder.clone(), task))?;
     }
     let request = IndexRequest {
         paths: vec![folder.to_owned()],
         options,
         encoder,
     };
-    let report = session.long(|task| engine.index(&request, task))?;
+    let report = session.writing(|task| engine.index(&request, task))?;
     let changed = report.added + report.changed + report.moved + report.removed;
     if changed > 0 {
         session.talk.note(&format!(

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::text::{duration, escape};
 use super::{Page, Report, json, style};
+use crate::answer::CollectionJson;
 use crate::talk::shown;
-use crate::warn::Warning;
+use crate::warn::{Warning, texts};
 
 /// What a run of indexing did.
 pub struct Indexed {
@@ -183,27 +184,12 @@ pub struct Held {
 
 impl Report for Held {
     fn json(&self) -> Value {
-        let s = &self.status;
-        json!({
-            "collection": json::path(&s.collection),
-            "generation": s.generation,
-            "published": s.published,
-            "roots": json::paths(&s.roots),
-            "documents": s.documents,
-            "passages": s.passages,
-            "text_bytes": s.text_bytes,
-            "extensions": json::object(&s.extensions),
-            "encoder": s.encoder,
-            "device": s.encoder.as_ref().map(|_| self.device),
-            "precision": self.precision,
-            "dense_search": s.dense_search,
-            "index": s.index,
-            "index_damage": s.index_damage,
-            "bytes_on_disk": json::object(&s.bytes_on_disk),
-            "failures": json::failures(&s.failures),
-            "writer": s.writer,
-            "warnings": json::warnings(&self.warnings),
-        })
+        json!(CollectionJson::new(
+            &self.status,
+            self.device,
+            self.precision,
+            texts(&self.warnings)
+        ))
     }
 
     fn human(&self, page: &mut Page<'_>) -> io::Result<()> {

@@ -9,9 +9,10 @@ use indicatif::HumanCount;
 use serde_json::{Value, json};
 
 use super::text::{Run, duration, wrap, wrap_plain};
-use super::{Page, Report, json, style};
+use super::{Page, Report, style};
+use crate::answer::{AnswerJson, HitJson, mode_name};
 use crate::talk::shown;
-use crate::warn::Warning;
+use crate::warn::{Warning, texts};
 
 /// Columns left of a hit's text.
 const INDENT: usize = 4;
@@ -34,20 +35,11 @@ pub struct Found {
 
 impl Report for Found {
     fn json(&self) -> Value {
-        let response = &self.response;
-        json!({
-            "query": self.query,
-            "mode": response.mode,
-            "hits": response.hits.iter().map(hit_json).collect::<Value>(),
-            "eligible": response.eligible,
-            "generation": response.generation,
-            "encoder": response.encoder,
-            "device": response.device,
-            "precision": response.precision,
-            "dense_search": response.dense_search,
-            "timings_ms": json::object(&response.timings_ms),
-            "warnings": json::warnings(&self.warnings),
-        })
+        json!(AnswerJson::new(
+            &self.query,
+            &self.response,
+            texts(&self.warnings)
+        ))
     }
 
     fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
@@ -135,26 +127,7 @@ fn write_run((text, hot): &Run, page: &mut Page<'_>) -> io::Result<()> {
 
 /// One hit for programs.
 pub fn hit_json(hit: &Hit) -> Value {
-    json!({
-        "rank": hit.rank,
-        "score": hit.score,
-        "path": json::path(&hit.path),
-        "title": hit.title,
-        "heading": hit.heading,
-        "line": known(hit.line),
-        "end_line": known(hit.end_line),
-        "page": known(hit.page),
-        "byte": hit.byte,
-        "passage": hit.passage,
-        "snippet": hit.snippet.text,
-        "highlights": hit.snippet.highlights.iter().map(|r| json!([r.start, r.end])).collect::<Value>(),
-        "explain": hit.explain,
-    })
-}
-
-/// Lines and pages count from 1; 0 means that the format has none.
-fn known(number: u32) -> Option<u32> {
-    (number > 0).then_some(number)
+    json!(HitJson::from(hit))
 }
 
 /// "Title › Heading › Subheading"; a title that is the first heading too is said once.
@@ -172,14 +145,6 @@ fn anchor(hit: &Hit) -> String {
         (0, 0) => String::new(),
         (0, line) => format!(":{line}"),
         (page, _) => format!(", page {page}"),
-    }
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Hybrid => "hybrid",
-        Mode::Bm25 => "bm25",
-        Mode::Dense => "dense",
     }
 }
 

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use engine::report::FileFailure;
 
+use crate::answer::{self, path_text};
 use crate::warn::{Warning, texts};
 
 /// A path as text; bytes that are not UTF-8 become U+FFFD.
 pub fn path(path: &Path) -> Value {
-    Value::String(path.to_string_lossy().into_owned())
+    Value::String(path_text(path))
 }
 
 /// Paths as text.
@@ -29,8 +30,7 @@ pub fn failures(failures: &[FileFailure]) -> Value {
 
 /// Pairs in order as one object.
 pub fn object<K: AsRef<str>, V: Serialize>(pairs: &[(K, V)]) -> Value {
-    let entry = |(key, value): &(K, V)| (key.as_ref().to_owned(), json!(value));
-    Value::Object(pairs.iter().map(entry).collect::<Map<_, _>>())
+    Value::Object(answer::object(pairs))
 }
 
 /// Warnings as their texts.

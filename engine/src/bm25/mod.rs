@@ -13,6 +13,7 @@ use storage::{DocumentId, PassageId};
 use crate::ingest::Source;
 
 mod analysis;
+mod browse;
 mod filter;
 mod language;
 mod matcher;
@@ -27,6 +28,7 @@ mod score;
 mod tests;
 mod writer;
 
+pub use browse::{Listed, TermScore};
 pub use filter::FilterError;
 pub use language::Language;
 pub(crate) use matcher::Match;

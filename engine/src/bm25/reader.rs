@@ -165,6 +165,50 @@ impl Bm25Index {
         Ok(segment.columns(address.doc).map_err(failed)?.path)
     }
 
+    /// The live passages of the document at `path`, in the order of the file. Looks the path up once a segment, then
+    /// passes over the segment's column of paths.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub fn passages_of(&self, path: &str) -> Result<Vec<PassageId>, Bm25Error> {
+        let failed = Bm25Error::index("read", &self.dir);
+        let mut found = Vec::new();
+        for segment in &self.segments {
+            segment.passages_of(path, &mut found).map_err(&failed)?;
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Paths of at most `limit` documents that `wanted` accepts, in order. Reads the dictionary of paths.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub fn paths(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, Bm25Error> {
+        let failed = Bm25Error::index("read", &self.dir);
+        let mut found = Vec::new();
+        for segment in &self.segments {
+            segment.paths(&wanted, &mut found).map_err(&failed)?;
+        }
+        found.sort_unstable();
+        found.dedup();
+        // The dictionary of a segment still has the paths of what was deleted from it.
+        let mut live = Vec::new();
+        for path in found {
+            if live.len() == limit {
+                break;
+            }
+            if !self.passages_of(&path)?.is_empty() {
+                live.push(path);
+            }
+        }
+        Ok(live)
+    }
+
     /// Hands every record given to [`super::PassageDocument::record`] to `visit`, with its document: what is needed to
     /// rebuild the document store. Reads the whole store.
     ///
@@ -243,6 +287,39 @@ struct Columns {
 }
 
 impl Segment {
+    fn passages_of(&self, path: &str, found: &mut Vec<PassageId>) -> tantivy::Result<()> {
+        let Some(column) = self.reader.fast_fields().str(schema::PATH)? else {
+            return Ok(());
+        };
+        let Some(wanted) = column.dictionary().term_ord(path.as_bytes())? else {
+            return Ok(());
+        };
+        let here =
+            self.passages.iter().zip(0u32..).filter(|&(&id, doc)| {
+                id != DELETED && column.term_ords(doc).next() == Some(wanted)
+            });
+        found.extend(here.map(|(&id, _)| PassageId(id)));
+        Ok(())
+    }
+
+    fn paths(
+        &self,
+        wanted: &impl Fn(&str) -> bool,
+        found: &mut Vec<String>,
+    ) -> tantivy::Result<()> {
+        let Some(column) = self.reader.fast_fields().str(schema::PATH)? else {
+            return Ok(());
+        };
+        let mut paths = column.dictionary().stream()?;
+        while paths.advance() {
+            let path = String::from_utf8_lossy(paths.key());
+            if wanted(&path) {
+                found.push(path.into_owned());
+            }
+        }
+        Ok(())
+    }
+
     fn columns(&self, doc: u32) -> tantivy::Result<Columns> {
         let fast = self.reader.fast_fields();
         let mut path = String::new();

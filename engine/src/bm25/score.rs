@@ -103,6 +103,13 @@ impl Bm25Index {
         Ok(self.evaluate(query)?.scores(passages))
     }
 
+    /// Scores every passage for one group of a query alone, whatever the others demand or forbid.
+    pub(super) fn evaluate_group(&self, group: &Group) -> io::Result<Evaluation<'_>> {
+        let mut scorer = Scorer::new(self, std::slice::from_ref(group));
+        scorer.add(group)?;
+        Ok(scorer.finish())
+    }
+
     /// Passages that have all that `query` demands and nothing that it forbids; `None` if it does neither. Other legs of a
     /// search have to keep to it too.
     ///
@@ -153,6 +160,12 @@ impl Evaluation<'_> {
             deviation: (squares / count - mean * mean).max(0.0).sqrt() as f32,
             matched,
         }
+    }
+
+    /// Passages that match, those deleted since the last merge of segments included, as in the statistics.
+    pub(super) fn matched(&self) -> u64 {
+        let matching = |totals: &Vec<f32>| totals.iter().filter(|score| **score > 0.0).count();
+        self.totals.iter().map(matching).sum::<usize>() as u64
     }
 
     /// Scores of the given passages in order, 0 for those that do not match.

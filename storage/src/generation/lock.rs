@@ -7,10 +7,15 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::{GenerationId, StorageError, disk};
 
 use super::{Collection, GenerationBuilder, text};
+
+/// How often, and with which pauses, a writer tries before it takes the lock for another writer's.
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The right to change a collection, held until dropped.
 #[derive(Debug)]
@@ -24,7 +29,7 @@ impl WriterLock {
     pub(super) fn take(collection: &Collection) -> Result<Self, StorageError> {
         let path = collection.lock_path();
         let mut file = disk::open_or_create(&path)?;
-        if !try_lock(&file, &path)? {
+        if !try_lock_patiently(&file, &path)? {
             return Err(StorageError::Locked {
                 path: collection.dir().to_path_buf(),
                 holder: describe(&mut file),
@@ -169,6 +174,17 @@ pub(super) fn holder(collection: &Collection) -> Result<Option<String>, StorageE
         Err(TryLockError::WouldBlock) => Ok(Some(describe(&mut file))),
         Err(TryLockError::Error(e)) => Err(StorageError::io("lock", &path)(e)),
     }
+}
+
+/// Tries to lock a few times: whoever asks for the [`holder`] has the lock for a moment, and is no writer.
+fn try_lock_patiently(file: &File, path: &Path) -> Result<bool, StorageError> {
+    for _ in 1..TRIES {
+        if try_lock(file, path)? {
+            return Ok(true);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    try_lock(file, path)
 }
 
 fn try_lock(file: &File, path: &Path) -> Result<bool, StorageError> {

@@ -158,9 +158,7 @@ impl Weights {
     /// Takes `all` apart. With `tracked`, each tensor is a leaf of the gradient graph; `all` itself never is.
     pub fn new(layout: &Layout, all: &Tensor<1>, tracked: Option<&Device>) -> Self {
         let leaf = |entry: &Entry| {
-            let part = all
-                .clone()
-                .slice([entry.start..entry.start + entry.count()]);
+            let part = all.clone().slice(entry.start..entry.start + entry.count());
             match tracked {
                 Some(device) => on(part, device).require_grad(),
                 None => part,

@@ -40,6 +40,9 @@ pub enum SaveError {
     },
 }
 
+/// Shape and numbers of a tensor as it is stored.
+type Stored = (Vec<usize>, Vec<f32>);
+
 /// Files that describe a model and hold no weights.
 const DESCRIPTIONS: [&str; 3] = ["json", "txt", "model"];
 
@@ -123,7 +126,7 @@ impl TrainEncoder {
     }
 
     fn write_weights(&self, values: &[f32], out: &Path) -> Result<(), SaveError> {
-        let mut folders: BTreeMap<&Path, BTreeMap<&str, (Vec<usize>, Vec<f32>)>> = BTreeMap::new();
+        let mut folders: BTreeMap<&Path, BTreeMap<&str, Stored>> = BTreeMap::new();
         for entry in self.layout.entries() {
             let numbers = self.layout.stored(entry, values);
             folders

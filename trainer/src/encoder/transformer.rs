@@ -152,9 +152,9 @@ impl Transformer {
         let device = weights.device();
         let words = module::embedding(weights.matrix(self.words), batch.ids_on(&device));
         let first = self.config.first_position;
-        let mut places = weights.matrix(self.positions).slice([first..first + l]);
+        let mut places = weights.matrix(self.positions).slice(first..first + l);
         if let Some(types) = self.types {
-            places = places + weights.matrix(types).slice([0..1]);
+            places = places + weights.matrix(types).slice(0..1);
         }
         let summed = words + places.unsqueeze::<3>();
         let normed = self.norm.apply(weights, summed.reshape([b * l, h]));

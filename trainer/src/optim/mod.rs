@@ -163,7 +163,7 @@ impl Optimizer {
             .entries()
             .iter()
             .map(|entry| {
-                let range = [entry.start..entry.start + entry.count()];
+                let range = entry.start..entry.start + entry.count();
                 let part = update.clone().slice(range.clone());
                 let trust = trust_ratio(weights.clone().slice(range), part.clone());
                 part * trust

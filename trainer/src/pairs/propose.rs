@@ -58,7 +58,7 @@ pub(super) fn all(
 /// Whether people could type it: it has a word of three letters.
 fn asks(query: &str) -> bool {
     let mut words = query.split(|c: char| !c.is_alphabetic());
-    words.any(|word| word.chars().count() >= 3 || word.chars().any(|c| !c.is_ascii()))
+    words.any(|word| word.chars().count() >= 3 || !word.is_ascii())
 }
 
 /// What the structure asks; `earlier` are the pieces before it in the same file.

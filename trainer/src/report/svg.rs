@@ -93,7 +93,7 @@ pub fn number(value: f64) -> String {
     match size {
         _ if !value.is_finite() => "–".to_owned(),
         _ if value == 0.0 => "0".to_owned(),
-        _ if size >= 1e5 || size < 1e-3 => {
+        _ if !(1e-3..1e5).contains(&size) => {
             let text = format!("{value:.1e}");
             text.replace(".0e", "e")
         }
