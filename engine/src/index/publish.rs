@@ -7,7 +7,7 @@ use storage::generation::{GenerationBuilder, Manifest, MatrixEntry, WriterLock};
 use storage::matrix::{Matrix, MatrixSegment, merge};
 use storage::{PassageId, Task};
 
-use super::lists::Occasion;
+use super::lists::{IndexPolicy, Occasion};
 use super::session::{HEADING_SEPARATOR, Session, stamp_of};
 use super::vectors::{Vectors, text_hash};
 use crate::bm25::{Bm25Index, StoredPassage};
@@ -169,6 +169,8 @@ impl<'l> Session<'l> {
         task: Task<'_>,
     ) -> Result<(), EngineError> {
         self.compacting = true;
+        // Codebooks trained on removed vectors are a trace of them.
+        self.index_as(IndexPolicy::Anew);
         self.publish_anyway(report, task)
     }
 

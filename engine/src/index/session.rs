@@ -404,7 +404,8 @@ impl<'l> Session<'l> {
 fn open_bm25(dir: &Path, base: Option<&Generation>) -> Result<Bm25Writer, EngineError> {
     let open = || Bm25Writer::open(dir, BM25_MEMORY_BYTES, rayon::current_num_threads());
     let expected = base.map(|base| base.manifest.bm25.as_str());
-    if let Ok(writer) = open()
+    if !recover::has_strays(dir, base)
+        && let Ok(writer) = open()
         && writer.payload()?.as_deref() == expected
     {
         return Ok(writer);
