@@ -45,6 +45,7 @@ struct Stage {
     bar: ProgressBar,
     begun: Instant,
     next_line: Instant,
+    done: u64,
 }
 
 impl<'a> Meter<'a> {
@@ -114,6 +115,7 @@ impl<'a> Meter<'a> {
             bar,
             begun,
             next_line: begun + FIRST_LINE,
+            done: 0,
         }
     }
 }
@@ -126,7 +128,10 @@ impl Drop for Meter<'_> {
 }
 
 impl Stage {
-    fn draw(&self, progress: Progress) {
+    fn draw(&mut self, progress: Progress) {
+        if self.starts_over(progress) {
+            self.bar.reset();
+        }
         let total = (progress.total > 0).then_some(progress.total);
         if self.bar.length() != total || self.bar.position() == 0 {
             let template = if total.is_some() { BAR } else { COUNT };
@@ -139,8 +144,17 @@ impl Stage {
         self.bar.set_position(progress.done);
     }
 
+    /// Whether the stage began anew and has to be timed anew. Reports of several threads come a little out of order.
+    fn starts_over(&mut self, progress: Progress) -> bool {
+        let before = std::mem::replace(&mut self.done, progress.done);
+        2 * progress.done < before
+    }
+
     /// The line to print now, if it is time for one.
     fn line(&mut self, progress: Progress, now: Instant) -> Option<String> {
+        if self.starts_over(progress) {
+            (self.begun, self.next_line) = (now, now + FIRST_LINE);
+        }
         if now < self.next_line {
             return None;
         }
@@ -206,6 +220,7 @@ mod tests {
             bar: ProgressBar::hidden(),
             begun,
             next_line: begun + FIRST_LINE,
+            done: 0,
         };
         let seconds = (0..30).filter(|s| {
             stage
@@ -213,6 +228,25 @@ mod tests {
                 .is_some()
         });
         assert_eq!(seconds.collect::<Vec<_>>(), [3, 13, 23]);
+    }
+
+    #[test]
+    fn a_stage_that_starts_over_is_timed_anew() {
+        let begun = Instant::now();
+        let mut stage = Stage {
+            name: "reading files",
+            bar: ProgressBar::hidden(),
+            begun,
+            next_line: begun,
+            done: 0,
+        };
+        let second = Duration::from_secs(1);
+        assert!(stage.line(at(90, 100), begun + second).is_some());
+        assert_eq!(stage.line(at(5, 100), begun + 600 * second), None);
+        assert_eq!(
+            stage.line(at(20, 100), begun + 604 * second).as_deref(),
+            Some("reading files: 20 of 100, 5/s, 16 s left")
+        );
     }
 
     #[test]

@@ -65,7 +65,9 @@ pub(super) fn resolved(
     examples: &Examples,
     sampler: &Sampler,
 ) -> Value {
-    let mut settings = serde_json::to_value(config).unwrap_or_default();
+    // Through text, which writes an f32 as short as it is: .8 and not .800000011920929.
+    let text = serde_json::to_string(config).unwrap_or_default();
+    let mut settings: Value = serde_json::from_str(&text).unwrap_or_default();
     let dropout = encoder.dropout();
     let more = json!({
         "learning_rate": config.rate(encoder.family()),
