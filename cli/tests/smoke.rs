@@ -649,3 +649,26 @@ fn texts_become_a_table_of_vectors() {
     let kept = storage::npy::NpyReader::open(&path).expect("the table from before");
     assert_eq!(kept.rows(), 3);
 }
+
+#[test]
+fn every_answer_names_the_precision_of_the_encoder() {
+    let desk = Desk::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/encoder/bert");
+    let model = model.to_str().expect("a path in UTF-8");
+    let json = |arguments: &[&str]| desk.run(arguments).expect(0).json();
+    let added = json(&["model", "add", model, "--json"]);
+    let precision = &added["precision"];
+    assert!(precision["chosen"].is_string(), "{precision}");
+    assert!(precision["measured"][0]["texts_per_second"].is_number());
+
+    desk.run(&["model", "use", "bert", "--precision", "f32"])
+        .expect(0);
+    let listed = json(&["model", "--json"]);
+    assert_eq!(listed["models"][0]["precision"]["pinned"], "f32");
+    desk.run(&["index", "files"]).expect(0);
+    let found = json(&["search", "desk", "--mode", "dense", "--json"]);
+    assert_eq!(found["precision"], "f32");
+    assert_eq!(json(&["status", "--json"])["precision"], "f32");
+    let shown = desk.run(&["model"]).expect(0);
+    assert!(shown.out.contains("in use, as asked for"), "{}", shown.out);
+}

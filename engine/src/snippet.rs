@@ -37,8 +37,8 @@ pub fn snippet(text: &str, language: Language, matcher: &Matcher, budget: usize)
 
 /// The sentences around the best one by `score`, at most `budget` characters, with what `matcher` knows highlighted.
 ///
-/// `score` is called once with all sentences and gives one number each, higher is better; the best sentence is shown
-/// from its start, followed by as much as fits. Short sentences are scored together with the next ones.
+/// `score` is called once with all sentences, unless the whole passage fits, and gives one number each, higher is better;
+/// the best sentence is shown from its start, followed by as much as fits. Short sentences are scored together with the next ones.
 pub fn best_sentence(
     text: &str,
     language: Language,
@@ -49,7 +49,9 @@ pub fn best_sentence(
     let line = one_line(text);
     let sentences = sentence_windows(&line);
     let texts: Vec<&str> = sentences.iter().map(|range| &line[range.clone()]).collect();
-    let scores = if texts.len() > 1 {
+    // A passage that fits is shown whole, whichever sentence is best.
+    let is_cut = line.chars().count() > budget;
+    let scores = if is_cut && texts.len() > 1 {
         score(&texts)
     } else {
         Vec::new()

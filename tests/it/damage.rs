@@ -210,7 +210,11 @@ fn every_flipped_byte_of_our_files_is_refused_or_without_effect() {
         let body = (0..100).map(|_| dice(sound.len()));
         let places: Vec<usize> = (0..header.min(sound.len())).chain(body).collect();
         for place in places {
-            for mask in [0xff, 1 << (place % 8)] {
+            // Two ways in the header, where each bit has a meaning of its own.
+            for mask in [1 << (place % 8), 0xff]
+                .into_iter()
+                .take(1 + usize::from(place < header))
+            {
                 let mut bytes = sound.clone();
                 bytes[place] ^= mask;
                 fs::write(&file, &bytes).expect("a written file");
@@ -222,7 +226,7 @@ fn every_flipped_byte_of_our_files_is_refused_or_without_effect() {
     }
     tally.say("bytes of our files flipped");
     assert!(
-        tally.faults > 1000 && tally.refused > tally.harmless,
+        tally.faults > 800 && tally.refused > tally.harmless,
         "{}",
         tally.faults
     );
@@ -262,7 +266,7 @@ fn flipped_bytes_of_the_full_text_index_are_refused_or_without_effect() {
         let file = entry.expect("an entry").path();
         let sound = fs::read(&file).expect("a readable file");
         let mut dice = dice(1 + sound.len() as u64);
-        for _ in 0..40.min(sound.len()) {
+        for _ in 0..20.min(sound.len()) {
             let mut bytes = sound.clone();
             let place = dice(sound.len());
             bytes[place] ^= 1 << dice(8);

@@ -331,3 +331,41 @@ pub(crate) fn tensor_name(naming: Naming, name: &str) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::kernels::scalar;
+    use super::*;
+
+    /// The way of CPUs without AVX-512, by its definition, at every level and odd lengths.
+    #[test]
+    fn attention_through_faer_equals_its_definition() {
+        let value = |i: usize| ((i * 29 + 7) % 23) as f32 / 11.0 - 1.0;
+        for level in Level::available() {
+            for (t, heads, d) in [(1, 1, 4), (5, 2, 3), (17, 3, 8), (33, 2, 32)] {
+                let h = heads * d;
+                let qkv: Vec<f32> = (0..t * 3 * h).map(value).collect();
+                let (mut scores, mut found) = (Vec::new(), vec![0.0; t * h]);
+                plain_attention(level, &qkv, heads, h, &mut scores, &mut found);
+                let part = |which: usize, token: usize, head: usize| {
+                    let at = token * 3 * h + which * h + head * d;
+                    &qkv[at..at + d]
+                };
+                for (token, head) in (0..t).flat_map(|t| (0..heads).map(move |head| (t, head))) {
+                    let product = |other| -> f32 {
+                        let (q, k) = (part(0, token, head), part(1, other, head));
+                        q.iter().zip(k).map(|(q, k)| q * k).sum()
+                    };
+                    let mut weights: Vec<f32> = (0..t).map(product).collect();
+                    scalar::softmax(&mut weights, 1.0 / (d as f32).sqrt());
+                    for column in 0..d {
+                        let values = (0..t).map(|other| part(2, other, head)[column]);
+                        let wanted: f32 = weights.iter().zip(values).map(|(w, v)| w * v).sum();
+                        let found = found[token * h + head * d + column];
+                        assert!((found - wanted).abs() < 1e-4, "{level:?} t = {t} D = {d}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -2,9 +2,13 @@
 //!
 //! Texts go through in windows. Within a window they are tokenised, sorted by length, cut into batches of about
 //! [`BATCH_TOKENS`] tokens, and the batches are shared out to the cores: each runs a whole forward pass on one
-//! thread. Memory is that of one window's ids and one [`Scratch`] a thread, however many texts there are.
+//! thread. Memory is that of one window's ids and one [`Workspace`] a thread, however many texts there are.
+//!
+//! A single text, a query as a rule, stays on the calling thread and in a workspace that lay ready: nothing is started, and
+//! nothing allocated but the vector that is handed out.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rayon::ThreadPool;
@@ -21,8 +25,9 @@ use super::{Embeddings, EncodeError, Encoder, EncoderIdentity, Role};
 /// Texts tokenised before they are sorted by length.
 const WINDOW: usize = 4096;
 
-/// Tokens of a batch: enough to keep the matrix products busy, few enough for the activations to stay in the cache.
-const BATCH_TOKENS: usize = 1024;
+/// Tokens of a batch: enough that a layer's weights are read from far for many of them, few enough for the activations to
+/// stay in the cache.
+const BATCH_TOKENS: usize = 512;
 
 /// What turns ids into vectors.
 pub(crate) enum Body {
@@ -53,8 +58,20 @@ pub(crate) struct CpuEncoder {
     pub(crate) threads: usize,
     /// Started with the first batch; apart from rayon's global pool, so that encoding does not hold up a search.
     pub(crate) pool: OnceLock<ThreadPool>,
-    /// Buffers not in use.
-    pub(crate) scratch: Mutex<Vec<Scratch>>,
+    /// Those not in use.
+    pub(crate) workspaces: Mutex<Vec<Workspace>>,
+}
+
+/// What encoding one batch needs, kept between batches.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    /// Ids of the batch's texts, one after another.
+    ids: Vec<u32>,
+    /// Where each text's ids end.
+    ends: Vec<usize>,
+    /// One text's vector before its last step.
+    vector: Vec<f32>,
+    scratch: Scratch,
 }
 
 impl Encoder for CpuEncoder {
@@ -70,13 +87,11 @@ impl Encoder for CpuEncoder {
     ) -> Result<Embeddings, EncodeError> {
         let dimension = self.identity.dimension;
         let mut values = vec![0.0; texts.len() * dimension];
-        let windows = texts.chunks(WINDOW);
-        let mut done = 0;
-        for (window, out) in windows.zip(values.chunks_mut(WINDOW * dimension)) {
+        if let [text] = texts {
             task.check()?;
-            self.encode_window(window, role, task, out)?;
-            done += window.len();
-            task.report("encoding", done as u64, texts.len() as u64);
+            self.encode_one(text, role, &mut values)?;
+        } else if !texts.is_empty() {
+            self.encode_many(texts, role, task, &mut values)?;
         }
         Ok(Embeddings { dimension, values })
     }
@@ -94,52 +109,83 @@ impl Encoder for CpuEncoder {
 }
 
 impl CpuEncoder {
-    /// One window on the threads of the pool; a single text stays on the calling thread, which costs no hand-over.
-    fn encode_window(
+    /// One text, on the calling thread.
+    fn encode_one(&self, text: &str, role: Role, out: &mut [f32]) -> Result<(), EncodeError> {
+        let mut work = self.take_workspace();
+        work.ids.clear();
+        let done = self
+            .add_ids(text, role, &mut work.ids)
+            .map(|()| self.encode_ids(role, &mut work, out));
+        self.give_back(work);
+        done
+    }
+
+    /// Any number of texts, on the threads of the pool.
+    fn encode_many(
         &self,
         texts: &[&str],
         role: Role,
         task: Task<'_>,
         out: &mut [f32],
     ) -> Result<(), EncodeError> {
-        match &self.body {
-            Body::Static(table) if texts.len() == 1 => self.mean(table, texts[0], role, out),
-            Body::Static(table) => self.pool()?.install(|| {
-                let rows = out.par_chunks_mut(self.identity.dimension);
-                rows.zip(texts.par_iter())
-                    .try_for_each(|(row, text)| self.mean(table, text, role, row))
-            }),
-            Body::Bert(bert, pooling) if texts.len() == 1 => {
-                let ids = vec![self.ids(texts[0], role)?];
-                let vectors = self.encode_batch(bert, pooling, &ids, &[0], role, task)?;
-                out.copy_from_slice(&vectors);
-                Ok(())
-            }
-            Body::Bert(bert, pooling) => self
-                .pool()?
-                .install(|| self.encode_sorted(bert, pooling, texts, role, task, out)),
+        let progress = Progress {
+            done: AtomicUsize::new(0),
+            total: texts.len(),
+            task,
+        };
+        let windows = texts.chunks(WINDOW);
+        for (window, out) in windows.zip(out.chunks_mut(WINDOW * self.identity.dimension)) {
+            task.check()?;
+            self.pool()?.install(|| match &self.body {
+                Body::Bert(..) => self.encode_sorted(window, role, &progress, out),
+                Body::Static(_) => self.encode_in_order(window, role, &progress, out),
+            })?;
         }
+        Ok(())
+    }
+
+    /// For bodies that take every text by itself.
+    fn encode_in_order(
+        &self,
+        texts: &[&str],
+        role: Role,
+        progress: &Progress<'_>,
+        out: &mut [f32],
+    ) -> Result<(), EncodeError> {
+        let rows = out.par_chunks_mut(self.identity.dimension * AT_ONCE);
+        rows.zip(texts.par_chunks(AT_ONCE))
+            .try_for_each(|(rows, texts)| {
+                let rows = rows.chunks_exact_mut(self.identity.dimension);
+                for (row, text) in rows.zip(texts) {
+                    self.encode_one(text, role, row)?;
+                }
+                progress.add(texts.len())
+            })
     }
 
     /// Tokenises, sorts by length, runs the batches and puts the vectors back in the order of `texts`.
     fn encode_sorted(
         &self,
-        bert: &Bert,
-        pooling: &PoolingConfig,
         texts: &[&str],
         role: Role,
-        task: Task<'_>,
+        progress: &Progress<'_>,
         out: &mut [f32],
     ) -> Result<(), EncodeError> {
         let ids: Vec<Vec<u32>> = texts
             .par_iter()
-            .map(|text| self.ids(text, role))
+            .map(|text| {
+                let mut ids = Vec::new();
+                self.add_ids(text, role, &mut ids).map(|()| ids)
+            })
             .collect::<Result<_, _>>()?;
         let batches = batches(&ids);
         let vectors: Vec<Vec<f32>> = batches
             .par_iter()
             .with_max_len(1)
-            .map(|batch| self.encode_batch(bert, pooling, &ids, batch, role, task))
+            .map(|batch| {
+                let vectors = self.encode_batch(&ids, batch, role);
+                progress.add(batch.len()).map(|()| vectors)
+            })
             .collect::<Result<_, _>>()?;
         let d = self.identity.dimension;
         for (batch, vectors) in batches.iter().zip(&vectors) {
@@ -151,78 +197,76 @@ impl CpuEncoder {
     }
 
     /// The vectors of the texts `batch` of `ids`, one after another.
-    fn encode_batch(
-        &self,
-        bert: &Bert,
-        pooling: &PoolingConfig,
-        ids: &[Vec<u32>],
-        batch: &[usize],
-        role: Role,
-        task: Task<'_>,
-    ) -> Result<Vec<f32>, EncodeError> {
-        task.check()?;
-        let packed: Vec<u32> = batch.iter().flat_map(|i| &ids[*i]).copied().collect();
-        let ends: Vec<usize> = batch
-            .iter()
-            .scan(0, |end, i| {
-                *end += ids[*i].len();
-                Some(*end)
-            })
-            .collect();
-        let mut scratch = self.take_scratch();
-        let tokens = bert.forward(&packed, &ends, &mut scratch);
-        let vectors = self.pool_texts(tokens, &ends, bert.hidden(), pooling, role);
-        self.give_back(scratch);
-        Ok(vectors)
-    }
-
-    /// Pools each text of (T, H) `tokens` and runs what follows pooling.
-    fn pool_texts(
-        &self,
-        tokens: &[f32],
-        ends: &[usize],
-        hidden: usize,
-        pooling: &PoolingConfig,
-        role: Role,
-    ) -> Vec<f32> {
-        let skipped = self.prompt(role).skipped;
-        let mut vectors = Vec::with_capacity(ends.len() * self.identity.dimension);
-        let mut start = 0;
-        for &end in ends {
-            let mut vector = vec![0.0; pooling.modes.len() * hidden];
-            let rows = &tokens[start * hidden..end * hidden];
-            pool(rows, hidden, skipped, &pooling.modes, &mut vector);
-            self.finish.iter().for_each(|step| step.apply(&mut vector));
-            vectors.extend(vector);
-            start = end;
+    fn encode_batch(&self, ids: &[Vec<u32>], batch: &[usize], role: Role) -> Vec<f32> {
+        let mut work = self.take_workspace();
+        work.ids.clear();
+        work.ends.clear();
+        for i in batch {
+            work.ids.extend_from_slice(&ids[*i]);
+            work.ends.push(work.ids.len());
         }
+        let mut vectors = vec![0.0; batch.len() * self.identity.dimension];
+        self.encode_texts(role, &mut work, &mut vectors);
+        self.give_back(work);
         vectors
     }
 
-    fn mean(
-        &self,
-        table: &StaticTable,
-        text: &str,
-        role: Role,
-        out: &mut [f32],
-    ) -> Result<(), EncodeError> {
-        let mut vector = vec![0.0; table.dimension()];
-        table.mean(&self.ids(text, role)?, &mut vector);
-        self.finish.iter().for_each(|step| step.apply(&mut vector));
-        out.copy_from_slice(&vector);
-        Ok(())
+    /// The vector of the one text whose ids are in `work`.
+    fn encode_ids(&self, role: Role, work: &mut Workspace, out: &mut [f32]) {
+        work.ends.clear();
+        work.ends.push(work.ids.len());
+        self.encode_texts(role, work, out);
     }
 
-    fn ids(&self, text: &str, role: Role) -> Result<Vec<u32>, EncodeError> {
+    /// The vectors of the texts in `work`, one after another into `out`.
+    fn encode_texts(&self, role: Role, work: &mut Workspace, out: &mut [f32]) {
+        let Workspace {
+            ids,
+            ends,
+            vector,
+            scratch,
+        } = work;
+        let rows = out.chunks_exact_mut(self.identity.dimension);
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let texts = starts.zip(ends.iter().copied()).map(|(from, to)| from..to);
+        match &self.body {
+            Body::Bert(bert, pooling) => {
+                let (skipped, h) = (self.prompt(role).skipped, bert.hidden());
+                let tokens = bert.forward(ids, ends, scratch);
+                for (text, row) in texts.zip(rows) {
+                    vector.clear();
+                    vector.resize(pooling.modes.len() * h, 0.0);
+                    let tokens = &tokens[text.start * h..text.end * h];
+                    pool(tokens, h, skipped, &pooling.modes, vector);
+                    self.finish(vector, row);
+                }
+            }
+            Body::Static(table) => {
+                for (text, row) in texts.zip(rows) {
+                    vector.clear();
+                    vector.resize(table.dimension(), 0.0);
+                    table.mean(&ids[text], vector);
+                    self.finish(vector, row);
+                }
+            }
+        }
+    }
+
+    /// Runs what follows pooling and writes the result to `row`.
+    fn finish(&self, vector: &mut Vec<f32>, row: &mut [f32]) {
+        self.finish.iter().for_each(|step| step.apply(vector));
+        row.copy_from_slice(vector);
+    }
+
+    /// Appends the ids of `text` to `ids`.
+    fn add_ids(&self, text: &str, role: Role, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
         let prompt = &self.prompt(role).text;
         let text = if prompt.is_empty() {
             Cow::Borrowed(text)
         } else {
             Cow::Owned(format!("{prompt}{text}"))
         };
-        let mut ids = Vec::new();
-        self.tokenizer.ids(&text, &mut ids)?;
-        Ok(ids)
+        self.tokenizer.ids(&text, ids)
     }
 
     fn prompt(&self, role: Role) -> &Prompt {
@@ -247,14 +291,40 @@ impl CpuEncoder {
         Ok(self.pool.get_or_init(|| pool))
     }
 
-    fn take_scratch(&self) -> Scratch {
-        let mut free = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take_workspace(&self) -> Workspace {
+        let mut free = self
+            .workspaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         free.pop().unwrap_or_default()
     }
 
-    fn give_back(&self, scratch: Scratch) {
-        let mut free = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        free.push(scratch);
+    fn give_back(&self, work: Workspace) {
+        let mut free = self
+            .workspaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        free.push(work);
+    }
+}
+
+/// Texts that one piece of work takes where each is encoded by itself.
+const AT_ONCE: usize = 64;
+
+/// How many texts are done, counted by all threads.
+struct Progress<'a> {
+    done: AtomicUsize,
+    total: usize,
+    task: Task<'a>,
+}
+
+impl Progress<'_> {
+    /// Counts and reports `texts`; fails once the caller asked to stop.
+    fn add(&self, texts: usize) -> Result<(), EncodeError> {
+        self.task.check()?;
+        let done = self.done.fetch_add(texts, Ordering::Relaxed) + texts;
+        self.task.report("encoding", done as u64, self.total as u64);
+        Ok(())
     }
 }
 

@@ -58,6 +58,19 @@ impl Precision {
         self == Self::F32
     }
 
+    /// Multiplications and additions a second that one thread can do in registers, measured; `None` where this crate has
+    /// no kernels for this CPU. The top of a roofline.
+    #[cfg(target_arch = "x86_64")]
+    pub fn peak(self) -> Option<f64> {
+        super::kernels::peak::peak(self.dot())
+    }
+
+    /// As on x86-64; this crate has no kernels of its own here.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn peak(self) -> Option<f64> {
+        None
+    }
+
     #[cfg(target_arch = "x86_64")]
     fn dot(self) -> Dot {
         match self {

@@ -99,7 +99,7 @@ impl Parts {
             passage: self.passage,
             threads: options.threads.unwrap_or_else(cores),
             pool: OnceLock::new(),
-            scratch: Mutex::default(),
+            workspaces: Mutex::default(),
         }
     }
 }

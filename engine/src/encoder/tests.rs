@@ -11,10 +11,11 @@ use tempfile::TempDir;
 
 use super::bert::Scratch;
 use super::cpu::{Body, CpuEncoder};
+use super::kernels::allocations;
 use super::load::load_cpu;
 use super::{
-    COSINE_BOUND, EncodeError, Encoder, LoadOptions, ModelError, Precision, PrecisionReport, Role,
-    fastest, load, measure_precisions,
+    EncodeError, Encoder, LoadOptions, ModelError, Precision, PrecisionReport, Role, fastest, load,
+    measure_precisions,
 };
 
 /// What PyTorch computed for a folder.
@@ -623,8 +624,7 @@ fn int8_is_not_chosen_for_a_model_with_outliers() {
             }
         }
     });
-    let reports =
-        measure_precisions(dir.path(), COSINE_BOUND, Task::silent()).expect("complete model");
+    let reports = measure_precisions(dir.path(), 0.999, Task::silent()).expect("complete model");
     for report in &reports {
         let is_int8 = report.precision == Precision::Int8;
         assert_eq!(report.within_bound, !is_int8, "{report:?}");
@@ -653,4 +653,61 @@ fn a_less_exact_precision_has_to_be_worth_it() {
     assert_eq!(chosen(200.0, 300.0, true), Precision::Int8);
     assert_eq!(chosen(200.0, 300.0, false), Precision::Bf16);
     assert_eq!(fastest(&[]), Precision::F32);
+}
+
+#[test]
+fn a_query_allocates_its_vector_and_nothing_else() {
+    for name in ["bert", "distilbert", "static"] {
+        for precision in Precision::available() {
+            let options = LoadOptions {
+                precision,
+                ..LoadOptions::default()
+            };
+            let encoder = load_cpu(&golden(name), &options).expect("complete model");
+            let queries = [
+                "the quick brown fox jumps over the lazy dog",
+                "fox",
+                "dog? FOX!",
+            ];
+            let ask = |query: &&str| {
+                let task = Task::silent();
+                let vector = encoder
+                    .encode(&[query], Role::Query, task)
+                    .expect("any text");
+                assert_eq!(vector.values.len(), encoder.identity().dimension);
+            };
+            // A prompt is put before the text in a new string, which grows once.
+            let most = if encoder.query.text.is_empty() { 1 } else { 3 };
+            queries.iter().for_each(ask);
+            for query in &queries {
+                let count = allocations::during(|| ask(query));
+                assert!(
+                    count <= most,
+                    "{name} {precision:?} {query:?}: {count} blocks"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn progress_counts_every_text_and_ends_with_all() {
+    for name in ["bert", "static"] {
+        let encoder = open(&golden(name));
+        let texts = vec!["the quick brown fox"; 1000];
+        let reports = std::sync::Mutex::new(Vec::new());
+        let progress = |p: storage::Progress| reports.lock().expect("one at a time").push(p);
+        let cancel = AtomicBool::new(false);
+        encoder
+            .encode(&texts, Role::Passage, Task::new(&progress, &cancel))
+            .expect("no cancel flag");
+        let reports = reports.into_inner().expect("one at a time");
+        assert!(reports.len() > 3, "{name}: {} reports", reports.len());
+        assert!(
+            reports
+                .iter()
+                .all(|p| p.stage == "encoding" && p.total == 1000)
+        );
+        assert_eq!(reports.iter().map(|p| p.done).max(), Some(1000), "{name}");
+    }
 }

@@ -1,13 +1,13 @@
 //! How does a session's work become what readers see?
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage::generation::{GenerationBuilder, Manifest, MatrixEntry, WriterLock};
 use storage::matrix::{Matrix, MatrixSegment, merge};
 use storage::{PassageId, Task};
 
-use super::lists::Occasion;
+use super::lists::{IndexPolicy, Occasion};
 use super::session::{HEADING_SEPARATOR, PASSAGES, Session, stamp_of};
 use super::vectors::{Vectors, text_hash};
 use crate::bm25::{Bm25Index, StoredPassage};
@@ -59,24 +59,42 @@ impl<'l> Session<'l> {
             let vectors = self.vectors.as_mut().expect("set above");
             vectors.push(id, text.clone(), text_hash(&text), None);
             if vectors.is_full() {
-                self.flush_vectors(report, task)?;
+                self.start_vectors(report, task.quiet())?;
                 task.report("encoding passages", done as u64, live.len() as u64);
             }
         }
         self.flush_vectors(report, task)
     }
 
-    pub(super) fn flush_vectors(
+    /// Encodes the passages that wait for vectors while the caller goes on.
+    pub(super) fn start_vectors(
         &mut self,
         report: &mut IndexReport,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
-        let builder = Self::builder(&mut self.builder, self.lock)?;
-        let file = builder.dir().join(builder.segment_name());
+        let file = self.segment_file()?;
+        match &mut self.vectors {
+            Some(vectors) => vectors.start(&file, report, task),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives all passages their vectors.
+    fn flush_vectors(
+        &mut self,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        let file = self.segment_file()?;
         match &mut self.vectors {
             Some(vectors) => vectors.flush(&file, report, task),
             None => Ok(()),
         }
+    }
+
+    fn segment_file(&mut self) -> Result<PathBuf, EngineError> {
+        let builder = Self::builder(&mut self.builder, self.lock)?;
+        Ok(builder.dir().join(builder.segment_name()))
     }
 
     fn builder<'b>(
@@ -151,6 +169,8 @@ impl<'l> Session<'l> {
         task: Task<'_>,
     ) -> Result<(), EngineError> {
         self.compacting = true;
+        // Codebooks trained on removed vectors are a trace of them.
+        self.index_as(IndexPolicy::Anew);
         self.publish_anyway(report, task)
     }
 

@@ -91,6 +91,20 @@ fn damaged(base: &Generation, detail: &str) -> EngineError {
     StorageError::corrupt(base.dir.join("bm25"), "document records", detail).into()
 }
 
+/// Whether the working full-text index holds files that the published one does not: left by a run that was killed, and
+/// in the way, since tantivy never writes over a file and would give the next one the same name.
+pub(crate) fn has_strays(dir: &Path, base: Option<&Generation>) -> bool {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let published = base.map(|base| base.dir.join("bm25"));
+    entries.map(|entry| entry.file_name()).any(|name| {
+        // Lock files.
+        !name.to_string_lossy().starts_with('.')
+            && !published
+                .as_ref()
+                .is_some_and(|dir| dir.join(&name).exists())
+    })
+}
+
 /// Makes the working full-text index a copy (by hard links) of the published one, or empty.
 pub(crate) fn restore_bm25(dir: &Path, base: Option<&Generation>) -> Result<(), EngineError> {
     disk::remove_tree(dir)?;

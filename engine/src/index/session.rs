@@ -276,7 +276,7 @@ impl<'l> Session<'l> {
         report.passages += record.passages.len() as u64;
         self.dirty = true;
         if self.vectors.as_ref().is_some_and(Vectors::is_full) {
-            self.flush_vectors(report, task)?;
+            self.start_vectors(report, task)?;
         }
         Ok(())
     }
@@ -432,7 +432,8 @@ fn passages_of(kept: Option<serde_json::Value>) -> serde_json::Value {
 fn open_bm25(dir: &Path, base: Option<&Generation>) -> Result<Bm25Writer, EngineError> {
     let open = || Bm25Writer::open(dir, BM25_MEMORY_BYTES, rayon::current_num_threads());
     let expected = base.map(|base| base.manifest.bm25.as_str());
-    if let Ok(writer) = open()
+    if !recover::has_strays(dir, base)
+        && let Ok(writer) = open()
         && writer.payload()?.as_deref() == expected
     {
         return Ok(writer);

@@ -1,17 +1,21 @@
 //! Which vectors do the new passages get?
 //!
 //! Passages arrive in ascending id order. A vector that an earlier generation already holds for the same text is copied;
-//! the rest is encoded in batches, so that memory stays bounded whatever the corpus.
+//! the rest is encoded in batches, so that memory stays bounded whatever the corpus. A full batch is encoded on a thread of
+//! its own while the next passages are read and written; there is one such batch at most, and who fills the next one waits.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use storage::generation::EncoderStamp;
 use storage::matrix::{Dtype, Matrix, MatrixWriter, SegmentSummary};
 use storage::{PassageId, Task};
 
-use crate::encoder::{Encoder, Role};
+use crate::encoder::{EncodeError, Encoder, Role};
 use crate::error::EngineError;
 use crate::report::IndexReport;
 
@@ -49,6 +53,78 @@ pub(crate) struct Vectors {
     segment: Option<(PathBuf, MatrixWriter)>,
     pending: Vec<Pending>,
     pending_bytes: usize,
+    in_flight: Option<InFlight>,
+}
+
+/// A batch that is being encoded.
+struct InFlight {
+    done: Receiver<Result<Batch, EncodeError>>,
+    /// Raised when nobody waits for it any more.
+    stop: Arc<AtomicBool>,
+}
+
+/// Passages and the vectors of their distinct new texts.
+struct Batch {
+    pending: Vec<Pending>,
+    fresh: BTreeMap<TextHash, Vec<f32>>,
+}
+
+/// How often one who waits for a batch looks whether the caller asked to stop.
+const LOOK_UP: Duration = Duration::from_millis(20);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl InFlight {
+    /// Starts to encode `pending` on a thread of its own.
+    fn start(encoder: &Arc<dyn Encoder>, pending: Vec<Pending>) -> Self {
+        let (sender, done) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (encoder, flag) = (encoder.clone(), stop.clone());
+        std::thread::spawn(move || {
+            let task = Task::new(&|_| {}, &flag);
+            // The receiver is gone when the session ended early.
+            let _ = sender.send(Batch::encode(&*encoder, pending, task));
+        });
+        Self { done, stop }
+    }
+
+    /// Its vectors; nothing if the caller asks to stop first, and then it goes on.
+    fn wait(&self, name: &str, task: Task<'_>) -> Result<Batch, EngineError> {
+        loop {
+            match self.done.recv_timeout(LOOK_UP) {
+                Ok(batch) => return Ok(batch?),
+                Err(RecvTimeoutError::Timeout) => task.check()?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let (name, detail) = (name.to_owned(), "its thread ended early".to_owned());
+                    return Err(EncodeError::Device { name, detail }.into());
+                }
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// Encodes each distinct text that has no vector yet.
+    fn encode(
+        encoder: &dyn Encoder,
+        pending: Vec<Pending>,
+        task: Task<'_>,
+    ) -> Result<Self, EncodeError> {
+        let waiting = pending.iter().filter(|p| p.reused.is_none());
+        let distinct: BTreeMap<TextHash, &str> =
+            waiting.map(|p| (p.hash, p.text.as_str())).collect();
+        let (hashes, texts): (Vec<_>, Vec<_>) = distinct.into_iter().unzip();
+        let rows = encoder.encode(&texts, Role::Passage, task)?;
+        let fresh = hashes
+            .into_iter()
+            .zip(rows.rows().map(<[f32]>::to_vec))
+            .collect();
+        Ok(Self { pending, fresh })
+    }
 }
 
 impl Vectors {
@@ -65,6 +141,7 @@ impl Vectors {
             segment: None,
             pending: Vec::new(),
             pending_bytes: 0,
+            in_flight: None,
         }
     }
 
@@ -86,21 +163,71 @@ impl Vectors {
         });
     }
 
-    /// Whether enough text waits for [`Vectors::flush`] to be worth it.
+    /// Whether enough text waits for [`Vectors::start`] to be worth it.
     pub(crate) fn is_full(&self) -> bool {
         self.pending_bytes >= BATCH_BYTES
     }
 
-    /// Encodes what waits and writes the rows to the segment file `file`.
+    /// Starts to encode what waits, once the batch before it is done and written to the segment file `file`.
+    pub(crate) fn start(
+        &mut self,
+        file: &Path,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.collect(file, report, task)?;
+        if self.pending.iter().all(|pending| pending.reused.is_some()) {
+            let pending = std::mem::take(&mut self.pending);
+            let fresh = BTreeMap::new();
+            self.pending_bytes = 0;
+            return self.write(Batch { pending, fresh }, file, report);
+        }
+        let encoder = self.encoder()?.clone();
+        let pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        self.in_flight = Some(InFlight::start(&encoder, pending));
+        Ok(())
+    }
+
+    /// Encodes all that waits and writes the rows to the segment file `file`.
     pub(crate) fn flush(
         &mut self,
         file: &Path,
         report: &mut IndexReport,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
-        let fresh = self.encode_fresh(task)?;
-        for pending in self.pending.drain(..) {
-            let row = match (&pending.reused, fresh.get(&pending.hash)) {
+        self.start(file, report, task)?;
+        self.collect(file, report, task)
+    }
+
+    /// Waits for the batch that is being encoded, if there is one, and writes it.
+    fn collect(
+        &mut self,
+        file: &Path,
+        report: &mut IndexReport,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        let Some(in_flight) = &self.in_flight else {
+            return Ok(());
+        };
+        let batch = match in_flight.wait(&self.stamp.name, task) {
+            Err(EngineError::Cancelled(cancelled)) => return Err(cancelled.into()),
+            done => done,
+        };
+        self.in_flight = None;
+        self.write(batch?, file, report)?;
+        task.report("passages encoded", report.encoded, 0);
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        batch: Batch,
+        file: &Path,
+        report: &mut IndexReport,
+    ) -> Result<(), EngineError> {
+        for pending in batch.pending {
+            let row = match (&pending.reused, batch.fresh.get(&pending.hash)) {
                 (Some(row), _) => {
                     report.reused += 1;
                     row
@@ -120,7 +247,6 @@ impl Vectors {
             };
             writer.push(pending.id, row)?;
         }
-        self.pending_bytes = 0;
         Ok(())
     }
 
@@ -133,25 +259,6 @@ impl Vectors {
             })
     }
 
-    /// Encodes each distinct text that waits and has no vector yet.
-    fn encode_fresh(&self, task: Task<'_>) -> Result<BTreeMap<TextHash, Vec<f32>>, EngineError> {
-        let waiting = self.pending.iter().filter(|p| p.reused.is_none());
-        let distinct: BTreeMap<TextHash, &str> =
-            waiting.map(|p| (p.hash, p.text.as_str())).collect();
-        let (hashes, texts): (Vec<_>, Vec<_>) = distinct.into_iter().unzip();
-        if texts.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        // The rows are reported by the file they come from; the encoder's own counting would only alternate with it.
-        let rows = self
-            .encoder()?
-            .encode(&texts, Role::Passage, task.quiet())?;
-        Ok(hashes
-            .into_iter()
-            .zip(rows.rows().map(<[f32]>::to_vec))
-            .collect())
-    }
-
     /// Ends the segment: its file and what it holds, if any row was written.
     pub(crate) fn finish_segment(
         &mut self,
@@ -162,3 +269,6 @@ impl Vectors {
         Ok(Some((path, writer.finish(false)?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

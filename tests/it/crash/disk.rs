@@ -18,6 +18,8 @@ pub enum Loss {
     Nothing,
     /// Everything that was not synced.
     Everything,
+    /// Bytes that were not synced; the names stay, as on file systems that write names first.
+    Bytes,
     /// Some of it, by this seed.
     Some(u64),
 }
@@ -222,7 +224,7 @@ impl Disk {
         match &self.nodes[node] {
             Node::Folder(states) => {
                 fs::create_dir_all(target).expect("a new folder");
-                for (name, &child) in &states[dice.below(states.len())] {
+                for (name, &child) in &states[dice.state(states.len())] {
                     self.restore(child, paths, dice, &target.join(name));
                 }
             }
@@ -239,19 +241,35 @@ impl Disk {
 }
 
 /// Decides how much of what is not durable survives.
-struct Dice(Option<u64>);
+struct Dice {
+    seed: Option<u64>,
+    keeps_names: bool,
+}
 
 impl Dice {
     fn new(loss: Loss) -> Self {
-        match loss {
-            Loss::Some(seed) => Self(Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)),
-            _ => Self(None),
+        Self {
+            seed: match loss {
+                Loss::Some(seed) => Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+                _ => None,
+            },
+            keeps_names: matches!(loss, Loss::Bytes),
+        }
+    }
+
+    /// Which of a folder's `n` states is found.
+    fn state(&mut self, n: usize) -> usize {
+        match self.keeps_names {
+            true => n - 1,
+            false => self.below(n),
         }
     }
 
     /// A number below `n`, which is at least 1; always 0 if everything is lost.
     fn below(&mut self, n: usize) -> usize {
-        let Some(state) = &mut self.0 else { return 0 };
+        let Some(state) = &mut self.seed else {
+            return 0;
+        };
         *state ^= *state << 13;
         *state ^= *state >> 7;
         *state ^= *state << 17;

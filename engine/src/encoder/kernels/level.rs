@@ -23,28 +23,44 @@ type BaseArithmetic = lanes::Fused;
 type BaseArithmetic = lanes::Separate;
 
 impl Level {
+    /// All of this architecture, narrowest first.
+    const ALL: &[Self] = &[
+        Self::Base,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512,
+    ];
+
+    /// Whether this CPU has it.
+    fn is_available(self) -> bool {
+        match self {
+            Self::Base => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+        }
+    }
+
     /// The levels this CPU has, narrowest first.
-    pub(crate) fn available() -> Vec<Self> {
-        [
-            Some(Self::Base),
-            #[cfg(target_arch = "x86_64")]
-            (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
-                .then_some(Self::Avx2),
-            #[cfg(target_arch = "x86_64")]
-            (is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl"))
-            .then_some(Self::Avx512),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+    #[cfg(test)]
+    pub(crate) fn available() -> impl Iterator<Item = Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(|level| level.is_available())
     }
 
     /// The widest level this CPU has.
     pub(crate) fn best() -> Self {
-        Self::available().pop().unwrap_or(Self::Base)
+        let widest = Self::ALL.iter().rev().copied().find(|l| l.is_available());
+        widest.unwrap_or(Self::Base)
     }
 }
 

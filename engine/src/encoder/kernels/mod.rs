@@ -18,9 +18,13 @@ pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod packed;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod peak;
+#[cfg(target_arch = "x86_64")]
 mod quantize;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 
+#[cfg(test)]
+pub(crate) mod allocations;
 #[cfg(test)]
 mod tests;

@@ -6,15 +6,15 @@
 //!
 //! Int8 spends its 8 bits where they count. Inputs are divided, and their weights multiplied, by a factor each that
 //! evens out large inputs against large weights (as in SmoothQuant, Xiao et al. 2023, but from the weights alone, so
-//! that no texts are needed); then each 128 inputs of a token get a grid of their own, x = low + step · u with u8, and
-//! the weights of each output one scale, w = scale · q with i8. So y = scale · Σ over groups (step · Σ u q + low · Σ q)
-//! + b, where Σ q is known at load.
+//! that no texts are needed); then each group of 128 inputs gets a grid of its own in each token, x = low + step · u
+//! with u8, and a scale of its own in each output, w = scale · q with i8. So y = Σ over groups (step · scale · Σ u q +
+//! low · scale · Σ q) + b, where the second sum is known at load.
 #![allow(unsafe_code)]
 
 use super::lanes::{self, Fused};
 use super::level::{self, Level};
 use super::lines::Lines;
-use super::quantize::quantize;
+use super::quantize::{GROUP_INPUTS, quantize};
 use super::scalar::Grid;
 use super::tile::{GROUP, Grids, MR, NR, Rows, tile_bf16, tile_f32, tile_int8};
 use crate::encoder::config::Activation;
@@ -67,9 +67,9 @@ pub(crate) struct Packed {
 
 /// How i8 weights stand for numbers.
 struct WeightGrid {
-    /// Scale of each output's weights, then zeros up to a whole panel.
-    scale: Vec<f32>,
-    /// Σ q of each output: (panels, groups, NR).
+    /// Of the weights of each group of each output: (panels, groups, NR).
+    scales: Vec<f32>,
+    /// scale · Σ q likewise.
     totals: Vec<f32>,
     /// What each input is multiplied by before it is rounded.
     factors: Vec<f32>,
@@ -138,8 +138,8 @@ impl Packed {
         let each = self.steps.div_ceil(GROUP) * NR;
         Grids {
             tokens,
+            scales: &grid.scales[panel * each..(panel + 1) * each],
             totals: &grid.totals[panel * each..(panel + 1) * each],
-            scale: part(&grid.scale, panel),
         }
     }
 
@@ -209,22 +209,21 @@ impl Words {
 impl WeightGrid {
     fn new(weight: &[f32], inputs: usize, padded: usize, steps: usize) -> Self {
         Self {
-            scale: vec![0.0; padded],
+            scales: vec![0.0; padded * steps.div_ceil(GROUP)],
             totals: vec![0.0; padded * steps.div_ceil(GROUP)],
             factors: factors(weight, inputs),
         }
     }
 
-    /// The weights of one output, divided by the factors of their inputs, as words; notes their scale and sums.
+    /// The weights of one output, divided by the factors of their inputs, as words; notes their scales and sums.
     fn row_words(&mut self, output: usize, row: &[f32], words: &mut Vec<u32>) {
-        let groups = self.totals.len() / self.scale.len();
-        let row: Vec<f32> = row.iter().zip(&self.factors).map(|(w, f)| w / f).collect();
-        let largest = row.iter().fold(0.0f32, |m, w| m.max(w.abs()));
-        let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-        self.scale[output] = scale;
-        // Adding 1.5 · 2^23 leaves the nearest integer in the low byte; `round` is a call on x86-64.
-        let byte = |w: &f32| (w * (1.0 / scale) + 12_582_912.0).to_bits() as u8;
-        for (group, weights) in row.chunks(4 * GROUP).enumerate() {
+        let groups = row.len().div_ceil(GROUP_INPUTS);
+        let scaled: Vec<f32> = row.iter().zip(&self.factors).map(|(w, f)| w / f).collect();
+        for (group, weights) in scaled.chunks(GROUP_INPUTS).enumerate() {
+            let largest = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+            let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+            // Adding 1.5 · 2^23 leaves the nearest integer in the low byte; `round` is a call on x86-64.
+            let byte = |w: &f32| (w * (1.0 / scale) + 12_582_912.0).to_bits() as u8;
             let mut total = 0;
             words.extend(weights.chunks(4).map(|w| {
                 let mut bytes = [0; 4];
@@ -236,7 +235,8 @@ impl WeightGrid {
                 u32::from_le_bytes(bytes)
             }));
             let place = (output / NR * groups + group) * NR + output % NR;
-            self.totals[place] = total as f32;
+            self.scales[place] = scale;
+            self.totals[place] = scale * total as f32;
         }
     }
 }

@@ -115,15 +115,15 @@ tile!(
 pub(crate) struct Grids<'a> {
     /// Of each group of each token: (M, groups).
     pub(crate) tokens: &'a [Grid],
-    /// Σ q of each output: (groups, NR).
+    /// Scale of the weights of each group of each output: (groups, NR).
+    pub(crate) scales: &'a [f32],
+    /// scale · Σ q of each group of each output: (groups, NR).
     pub(crate) totals: &'a [f32],
-    /// Scale of each output's weights.
-    pub(crate) scale: &'a [f32; NR],
 }
 
 /// Words are four numbers each: u8 of the token, i8 of the panel.
 ///
-/// Writes `start` + scale · Σ over groups of (step · Σ u q + low · Σ q) of token i to row i of `out`.
+/// Writes `start` + Σ over groups of (step · scale · Σ u q + low · scale · Σ q) of token i to row i of `out`.
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(crate) fn tile_int8<const M: usize>(
     tokens: &[u32],
@@ -137,18 +137,18 @@ pub(crate) fn tile_int8<const M: usize>(
     let steps = panel.len() / NR;
     let groups = steps.div_ceil(GROUP);
     assert!(steps <= stride && tokens.len() >= (M - 1) * stride + steps);
-    assert!(grids.tokens.len() >= M * groups && grids.totals.len() >= groups * NR);
+    assert!(grids.tokens.len() >= M * groups);
     let halves = |numbers: &[f32], at: usize| {
         let numbers = &numbers[at..at + NR];
         // SAFETY: NR = 32 numbers are two registers of 16.
         unsafe {
-            (
+            [
                 _mm512_loadu_ps(numbers.as_ptr()),
                 _mm512_loadu_ps(numbers.as_ptr().add(NR / 2)),
-            )
+            ]
         }
     };
-    let mut whole = [[_mm512_setzero_ps(); 2]; M];
+    let mut whole = [halves(start, 0); M];
     for group in 0..groups {
         let mut sums = [[_mm512_setzero_si512(); 2]; M];
         for step in group * GROUP..steps.min((group + 1) * GROUP) {
@@ -168,24 +168,27 @@ pub(crate) fn tile_int8<const M: usize>(
                 sum[1] = _mm512_dpbusd_epi32(sum[1], word, right);
             }
         }
-        let (left, right) = halves(grids.totals, group * NR);
+        let (scales, totals) = (
+            halves(grids.scales, group * NR),
+            halves(grids.totals, group * NR),
+        );
         for (i, (whole, sum)) in whole.iter_mut().zip(sums).enumerate() {
             // SAFETY: M × `groups` grids, by the assertion above.
             let grid = unsafe { *grids.tokens.as_ptr().add(i * groups + group) };
             let (low, step) = (_mm512_set1_ps(grid.low), _mm512_set1_ps(grid.step));
-            whole[0] = _mm512_fmadd_ps(low, left, whole[0]);
-            whole[1] = _mm512_fmadd_ps(low, right, whole[1]);
-            whole[0] = _mm512_fmadd_ps(step, _mm512_cvtepi32_ps(sum[0]), whole[0]);
-            whole[1] = _mm512_fmadd_ps(step, _mm512_cvtepi32_ps(sum[1]), whole[1]);
+            for half in 0..2 {
+                let constant = _mm512_fmadd_ps(low, totals[half], whole[half]);
+                let scale = _mm512_mul_ps(step, scales[half]);
+                whole[half] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum[half]), constant);
+            }
         }
     }
-    let (scale, start) = (halves(grids.scale, 0), halves(start, 0));
     for (i, whole) in whole.iter().enumerate() {
         // SAFETY: i < M, so the row lies inside `out` by its assertion.
         unsafe {
             let to = out.to.as_mut_ptr().add(i * out.stride);
-            _mm512_storeu_ps(to, _mm512_fmadd_ps(whole[0], scale.0, start.0));
-            _mm512_storeu_ps(to.add(NR / 2), _mm512_fmadd_ps(whole[1], scale.1, start.1));
+            _mm512_storeu_ps(to, whole[0]);
+            _mm512_storeu_ps(to.add(NR / 2), whole[1]);
         }
     }
 }
