@@ -155,7 +155,7 @@ impl TextTokenizer {
             return Ok(());
         };
         let begin = ids.len();
-        for run in text.split(|c| matches!(c, ' ' | '\t' | '\n' | '\r')) {
+        for run in text.split([' ', '\t', '\n', '\r']) {
             if ids.len() - begin >= room {
                 break;
             }
@@ -191,7 +191,7 @@ impl TextTokenizer {
         };
         let mut ids = Vec::new();
         let mut count = 0;
-        for run in text.split(|c| matches!(c, ' ' | '\t' | '\n' | '\r')) {
+        for run in text.split([' ', '\t', '\n', '\r']) {
             ids.clear();
             count += match words.append(run.as_bytes(), &mut ids) {
                 true => ids.len(),
