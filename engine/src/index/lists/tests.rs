@@ -111,7 +111,13 @@ impl Bench {
         let written = engine.write(encoder, &mut report, |session, report| {
             session.index_as(IndexPolicy::Always);
             let roots = [self.files().canonicalize().expect("a folder")];
-            super::super::run(session, &roots, &ReadOptions::default(), report, task)
+            super::super::run(
+                session,
+                &super::super::Scope::all(&roots),
+                &ReadOptions::default(),
+                report,
+                task,
+            )
         });
         written.expect("an index run");
         report
