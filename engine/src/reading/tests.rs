@@ -127,7 +127,7 @@ fn a_passage_that_went_is_none_and_so_is_a_file_that_was_never_indexed() {
         .expect("is there");
     assert_eq!((read.title.as_str(), read.line), ("Desk", 1));
     engine
-        .remove(&[hit.path.clone()], Task::silent())
+        .remove(std::slice::from_ref(&hit.path), Task::silent())
         .expect("removes");
     assert_eq!(engine.passage(hit.passage).expect("reads"), None);
     assert_eq!(engine.document(&hit.path, 0..9).expect("reads"), None);
