@@ -93,7 +93,7 @@
 //! ```
 //! use engine::eval::Metric;
 //! use engine::eval::runner::{EvalRequest, evaluate};
-//! use engine::request::{Fusion, Mode};
+//! use engine::request::{DEFAULT_TARGET_RECALL, Fusion, Mode, VectorSearch};
 //! use storage::Task;
 //! # let beir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/beir");
 //! # let dir = tempfile::tempdir()?;
@@ -104,6 +104,8 @@
 //!     mode: Mode::Bm25,
 //!     fusion: Fusion::Chosen,
 //!     encoder: None,
+//!     vectors: VectorSearch::Exact,
+//!     target_recall: DEFAULT_TARGET_RECALL,
 //!     scratch: dir.path().to_owned(),
 //! };
 //! let report = evaluate(&request, Task::silent())?;
