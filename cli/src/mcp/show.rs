@@ -52,12 +52,7 @@ impl Marks {
 /// `text` line by line with other control characters spelled out.
 fn visible(text: &str) -> String {
     let cell = |cell: &str| escape(cell).into_owned();
-    let line = |line: &str| {
-        line.split('\t')
-            .map(|part| cell(part))
-            .collect::<Vec<_>>()
-            .join("\t")
-    };
+    let line = |line: &str| line.split('\t').map(&cell).collect::<Vec<_>>().join("\t");
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 

@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(marked("Desk, desks; (desk)", &words), [0..4, 14..18]);
         let snippet = Snippet {
             text: "a Standing-desk".into(),
-            highlights: vec![2..15],
+            highlights: std::iter::once(2..15).collect(),
         };
         let found: Vec<_> = super::words(&snippet).into_iter().collect();
         assert_eq!(found, ["desk", "standing"]);
