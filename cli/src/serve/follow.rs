@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::events::{EncoderState, LiveJson};
 use super::state::{App, Loaded};
-use crate::commands::encoders;
 use crate::live;
 use crate::warn::Warning;
 
@@ -72,10 +71,7 @@ impl Follower<'_> {
     fn load_encoder(&self) {
         let app = self.app;
         let loaded = match app.engine.identity() {
-            None => Loaded::Lacking(match encoders::without_vectors(&app.models) {
-                Ok(warning) => warning.to_string(),
-                Err(error) => crate::io::sentence(&error),
-            }),
+            None => Loaded::without_vectors(&app.models),
             Some(identity) => {
                 if !matches!(app.encoder(), Loaded::Lacking(_)) {
                     app.set_encoder(Loaded::Loading(identity.name.clone()));

@@ -16,6 +16,7 @@ use super::error::ApiError;
 use super::events::LiveJson;
 use super::guard::Guard;
 use super::{Limits, Settings};
+use crate::commands::encoders;
 
 /// How far the encoder is that searches by meaning need.
 #[derive(Clone)]
@@ -26,6 +27,16 @@ pub enum Loaded {
     Ready(Arc<dyn Encoder>),
     /// Search is by words, and this sentence says why.
     Lacking(String),
+}
+
+impl Loaded {
+    /// The state of a collection without vectors.
+    pub fn without_vectors(models: &ModelStore) -> Self {
+        Self::Lacking(match encoders::without_vectors(models) {
+            Ok(warning) => warning.to_string(),
+            Err(error) => crate::io::sentence(&error),
+        })
+    }
 }
 
 /// Opens a file or folder.
@@ -66,6 +77,10 @@ impl App {
     ) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let limits = settings.limits;
+        let encoder = match engine.identity() {
+            Some(_) => Loaded::Loading(String::new()),
+            None => Loaded::without_vectors(&models),
+        };
         Self {
             engine,
             models,
@@ -73,7 +88,7 @@ impl App {
             started: Instant::now(),
             opener: Box::new(|path| open::that_detached(path)),
             streams: Arc::new(Semaphore::new(limits.streams)),
-            encoder: RwLock::new(Loaded::Loading(String::new())),
+            encoder: RwLock::new(encoder),
             spare: Mutex::default(),
             threads: Arc::new(Semaphore::new(threads)),
             waiting: AtomicUsize::new(0),
