@@ -185,7 +185,7 @@ fn a_clock_that_jumps_hides_no_change() {
         SystemTime::UNIX_EPOCH - day * 400,
         SystemTime::UNIX_EPOCH,
         SystemTime::now() + day * 365 * 100,
-        SystemTime::now() - day,
+        SystemTime::now() - day * 2,
         SystemTime::now() + Duration::from_millis(1500),
     ];
     for (n, stamp) in stamps.into_iter().enumerate() {
