@@ -1,15 +1,17 @@
 //! What does a run do in a step, besides the step itself?
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Run;
-use crate::encoder::Band;
+use crate::config::Way;
+use crate::encoder::{Band, Fused, Precision};
 use crate::error::TrainError;
 use crate::log::{self, Event};
 use crate::negatives::{Negatives, Source};
 use crate::sampler::Batch;
-use crate::selftest::{self, SelfTest};
+use crate::selftest::{Reference, SelfTest};
 use crate::step::Measured;
 
 /// Pairs and tokens of the batch that the device is tested with.
@@ -72,30 +74,49 @@ impl Run<'_> {
         step.is_multiple_of((self.config.refresh_every / 4).max(1))
     }
 
-    /// Compares a device other than the CPU with the CPU, on the first pairs of the data.
+    /// Compares a device other than the CPU with the CPU, on the first pairs of the data, and goes on with the fastest way
+    /// of computing that passes.
     ///
     /// # Errors
-    /// A device that computes something else.
+    /// No way passes.
     pub(super) fn test_device(&mut self, values: &[f32]) -> Result<(), TrainError> {
         if self.device.adapter.is_none() {
             return Ok(());
         }
         let input = self.texts.sample(TEST_PAIRS, TEST_TOKENS)?;
-        let SelfTest {
-            gradient_difference,
-            seconds,
-            ..
-        } = selftest::check(
-            &self.encoder,
-            values,
-            &self.device.device,
-            &self.device.name,
-            self.stepper.settings(),
-            &input,
-        )?;
-        let name = self.device.name.clone();
+        let encoder = Arc::clone(&self.encoder);
+        let reference = Reference::new(&encoder, values, self.stepper.settings(), &input)?;
+        let mut refused = None;
+        for way in self.config.compute.ways() {
+            let Some(kernels) = way.kernels(&encoder, &self.device.device) else {
+                continue;
+            };
+            match reference.check(&self.device.device, &self.device.name, kernels.clone()) {
+                Ok(test) => return self.compute_by(way, kernels, test),
+                Err(error) => {
+                    self.note(format!("{} are not used: {error}", way.name()))?;
+                    refused = Some(error);
+                }
+            }
+        }
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn compute_by(
+        &mut self,
+        way: Way,
+        kernels: Option<(Arc<Fused>, Precision)>,
+        test: SelfTest,
+    ) -> Result<(), TrainError> {
+        self.stepper.use_kernels(kernels.clone());
+        self.inferencer.use_kernels(kernels);
+        let (name, by) = (self.device.name.clone(), way.name());
+        let (difference, seconds) = (test.gradient_difference, test.seconds);
         self.note(format!(
-            "{name} agrees with the CPU: gradients differ by {gradient_difference:.1e} of their length ({seconds:.1} s)"
+            "{name} agrees with the CPU by {by}: gradients differ by {difference:.1e} of their length ({seconds:.1} s)"
         ))
     }
 }
