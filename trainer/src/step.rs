@@ -39,6 +39,8 @@ pub struct StepReport {
     pub skipped: bool,
     /// Texts encoded.
     pub texts: usize,
+    /// Queries that are encoded at once from now on, where more did not fit the device's memory.
+    pub smaller: Option<usize>,
 }
 
 /// What a batch's gradient looks like from inside.
@@ -106,6 +108,11 @@ impl Kernels {
             precision,
             scale,
         }
+    }
+
+    /// Whether a smaller factor would help: the loss is a number and its gradient is not.
+    fn overflows(&self, loss: f32, gradient: &[f32]) -> bool {
+        self.scale > 1.0 && loss.is_finite() && gradient.iter().any(|g| !g.is_finite())
     }
 }
 
@@ -207,7 +214,8 @@ impl Stepper {
         rate: f64,
         number: u64,
     ) -> Result<StepReport, StepError> {
-        let (loss, gradient, norm) = self.clipped(input, number)?;
+        let before = self.settings.micro_batch;
+        let (loss, gradient, norm) = self.fitting(input, number)?;
         let finite = loss.is_finite() && norm.is_finite();
         if finite {
             self.failures = 0;
@@ -226,7 +234,25 @@ impl Stepper {
             gradient_norm: norm,
             skipped: !finite,
             texts: input.queries.len() + input.positives.len() + input.negatives.len(),
+            smaller: (self.settings.micro_batch < before).then_some(self.settings.micro_batch),
         })
+    }
+
+    /// [`Stepper::clipped`]; a batch that does not fit the device's memory is cut in halves until it does.
+    fn fitting(
+        &mut self,
+        input: &StepInput,
+        number: u64,
+    ) -> Result<(f32, Tensor<1>, f32), StepError> {
+        loop {
+            let queries = self.settings.micro_batch.min(input.queries.len());
+            match self.clipped(input, number) {
+                Err(StepError::Device(detail)) if queries > 1 && is_full(&detail) => {
+                    self.settings.micro_batch = queries.div_ceil(2);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Loss, clipped gradient and its norm before. Gradients too large for f16 are computed again at half the scale.
@@ -236,23 +262,26 @@ impl Stepper {
         number: u64,
     ) -> Result<(f32, Tensor<1>, f32), StepError> {
         loop {
-            let (loss, gradient) = self.gradient(input, number);
+            let (loss, gradient) = self.gradient(self.kernels.as_ref(), input, number);
             let (gradient, norm) = clip(gradient, self.settings.clip);
             // One look at the device a step: everything before it is queued without waiting.
             let read = read(Tensor::cat(vec![loss, norm], 0))?;
             let (loss, norm) = (read[0], read[1]);
             match &mut self.kernels {
-                Some(kernels) if loss.is_finite() && !norm.is_finite() && kernels.scale > 1.0 => {
-                    kernels.scale /= 2.0;
-                }
+                Some(kernels) if kernels.overflows(loss, &[norm]) => kernels.scale /= 2.0,
                 _ => return Ok((loss, gradient, norm)),
             }
         }
     }
 
     /// Loss (one number) and gradient of a batch, no update.
-    fn gradient(&self, input: &StepInput, number: u64) -> (Tensor<1>, Tensor<1>) {
-        if let Some(kernels) = &self.kernels {
+    fn gradient(
+        &self,
+        kernels: Option<&Kernels>,
+        input: &StepInput,
+        number: u64,
+    ) -> (Tensor<1>, Tensor<1>) {
+        if let Some(kernels) = kernels {
             return self.kernel_gradient(kernels, input, number);
         }
         let weights = Weights::new(self.encoder.layout(), &self.weights, Some(&self.device));
@@ -325,8 +354,15 @@ impl Stepper {
         input: &StepInput,
         number: u64,
     ) -> Result<(f32, Vec<f32>), StepError> {
-        let (loss, gradient) = self.gradient(input, number);
-        Ok((scalar(loss)?, read(gradient)?))
+        let mut kernels = self.kernels.clone();
+        loop {
+            let (loss, gradient) = self.gradient(kernels.as_ref(), input, number);
+            let (loss, gradient) = (scalar(loss)?, read(gradient)?);
+            match &mut kernels {
+                Some(kernels) if kernels.overflows(loss, &gradient) => kernels.scale /= 2.0,
+                _ => return Ok((loss, gradient)),
+            }
+        }
     }
 
     fn loss(&self, weights: &Weights, input: &StepInput, number: u64, part: u64) -> Tensor<1> {
@@ -520,6 +556,21 @@ impl Stepper {
 const SORTED_ROWS: usize = 16;
 
 impl StepInput {
+    /// The same batch, and negatives that `left_out` names by pair and place do not count.
+    pub(crate) fn without(&self, left_out: impl Fn(usize, usize) -> bool) -> Self {
+        let mut input = self.clone();
+        let b = self.queries.len();
+        let n = self.negatives.len() / b.max(1);
+        let stride = b + b * n;
+        for at in (0..b * n).filter(|at| left_out(at / n, at % n)) {
+            input.labels.present[at] = 0.0;
+            for query in 0..self.labels.excused.len() / stride {
+                input.labels.excused[query * stride + b + at] = 1.0;
+            }
+        }
+        input
+    }
+
     /// The batch in parts of at most `queries` queries, each with its own labels. Parts of a loss that couples queries
     /// are encoded apart and labelled together.
     fn chunks(&self, queries: usize) -> Vec<Self> {
@@ -612,6 +663,14 @@ fn added(sum: Option<Tensor<1>>, more: Tensor<1>) -> Tensor<1> {
 
 fn scalar(tensor: Tensor<1>) -> Result<f32, StepError> {
     read(tensor).map(|v| v.first().copied().unwrap_or(f32::NAN))
+}
+
+/// Whether a device failed because its memory is full. There is no type for it: drivers say it in words.
+fn is_full(detail: &str) -> bool {
+    let detail = detail.to_lowercase();
+    ["out of memory", "out of device memory", "out-of-memory"]
+        .iter()
+        .any(|words| detail.contains(words))
 }
 
 fn read(tensor: Tensor<1>) -> Result<Vec<f32>, StepError> {

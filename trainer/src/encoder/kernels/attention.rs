@@ -91,7 +91,7 @@ pub(super) fn attend<F: Float, N: Size>(
     }
     let mut shared_keys = Shared::<[Vector<f32, N>]>::new_slice(size * depth);
     let mut shared_values = Shared::<[Vector<f32, N>]>::new_slice(size * depth);
-    let mut highest = -1.0e30f32;
+    let mut highest = f32::new(-1.0e30f32);
     let mut mass = 0.0f32;
     let mut from = 0usize;
     while from < keys {
