@@ -139,13 +139,14 @@ fn settings(encoder: &TrainEncoder) -> StepSettings {
     }
 }
 
-fn input(batch: usize, length: usize) -> StepInput {
+/// Texts of tokens below `words`.
+fn input(batch: usize, length: usize, words: usize) -> StepInput {
     let text = |row: usize| {
         let length = match row % 3 {
             0 => length - length / 4,
             _ => length,
         };
-        let id = |i: usize| ((row * 7919 + i * 104_729) % 1000) as u32;
+        let id = |i: usize| ((row * 7919 + i * 104_729) % words) as u32;
         Tokens {
             ids: (0..length).map(id).collect(),
             skipped: 0,
