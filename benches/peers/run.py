@@ -163,7 +163,7 @@ class Usearch(Peer):
 
 
 class SymphonyQG(Peer):
-    settings = [{"ef": ef} for ef in (60, 80, 100, 110, 120, 130, 160, 200, 300, 350, 380, 400, 600)]
+    settings = [{"ef": ef} for ef in (20, 30, 40, 60, 80, 100, 110, 120, 130, 160, 200, 300, 350, 380, 400, 600)]
 
     def build(self, base, folder):
         import rabitqlib

@@ -32,8 +32,8 @@ pub struct BuildParams {
     /// Number of lists, 1 to 2^24; never more than vectors. Default `None`: 10 √n. More lists cost time to
     /// choose from, fewer cost time to scan.
     pub lists: Option<usize>,
-    /// Bits of the numbers that a vector's code is made of. Default [`Width::Four`], which is scanned several times as fast;
-    /// [`Width::Eight`] makes better candidates of the same bytes.
+    /// Bits of the numbers that a vector's code is made of. Default [`Width::Four`]; [`Width::Eight`] loses a little less with
+    /// the same bytes, at two thirds of the rate (`benches/RESULTS.md`).
     pub width: Width,
     /// Numbers a vector's code has, a multiple of 8 up to 496 of 4 bits, 240 of 8 bits. Default `None`: three bytes for
     /// every sixteen coordinates kept. More make candidates better and scanning slower.
