@@ -97,10 +97,9 @@ pub fn measure(model: &Path, load: Load, task: Task<'_>) -> Result<Speed, SpeedE
         settings,
     );
     stepper.use_kernels(way);
-    let input = input(
-        load.batch.max(2),
-        load.length.clamp(1, encoder.max_tokens()),
-    );
+    let words = encoder.layout().entries().first().map_or(1, |e| e.shape[0]);
+    let length = load.length.clamp(1, encoder.max_tokens());
+    let input = input(load.batch.max(2), length, words);
     let (mut begun, mut first, mut loss) = (Instant::now(), 0.0, 0.0);
     for step in 0..FIRST + load.steps {
         task.check()?;

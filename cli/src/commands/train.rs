@@ -50,7 +50,7 @@ fn draw(args: &TrainReportArgs, session: &mut Session) -> anyhow::Result<Exit> {
 
 fn train(args: &TrainRunArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let config = config(args)?;
-    let (name, model) = folder_of(args.model.as_deref(), session)?;
+    let (name, model) = start(args.model.as_deref(), session)?;
     let (examples, pairs) = examples(args, &config, &model, session)?;
     let dropped = examples.dropped.clone();
     let job = Job {
@@ -156,7 +156,7 @@ fn read_settings(path: &Path) -> anyhow::Result<Map<String, Value>> {
 }
 
 /// Name and folder of the encoder to start from.
-pub(super) fn folder_of(
+pub(super) fn start(
     model: Option<&str>,
     session: &Session,
 ) -> anyhow::Result<(String, PathBuf)> {

@@ -4,13 +4,13 @@ use trainer::speed::{self, Load};
 
 use crate::Exit;
 use crate::args::BenchTrainArgs;
-use crate::commands::train::folder_of;
+use crate::commands::train::start;
 use crate::output::train::Measured;
 use crate::session::Session;
 
 /// Measures steps on random texts.
 pub fn run(args: &BenchTrainArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let (_, model) = folder_of(args.model.as_deref(), session)?;
+    let (_, model) = start(args.model.as_deref(), session)?;
     let load = Load {
         batch: args.batch as usize,
         length: args.length as usize,
