@@ -156,10 +156,7 @@ fn read_settings(path: &Path) -> anyhow::Result<Map<String, Value>> {
 }
 
 /// Name and folder of the encoder to start from.
-pub(super) fn start(
-    model: Option<&str>,
-    session: &Session,
-) -> anyhow::Result<(String, PathBuf)> {
+pub(super) fn start(model: Option<&str>, session: &Session) -> anyhow::Result<(String, PathBuf)> {
     let models = session.models();
     let Some(name) = model.map_or_else(|| models.default_name(), |name| Ok(Some(name.into())))?
     else {
