@@ -711,3 +711,22 @@ fn progress_counts_every_text_and_ends_with_all() {
         assert_eq!(reports.iter().map(|p| p.done).max(), Some(1000), "{name}");
     }
 }
+
+#[test]
+fn a_glance_finds_texts_of_the_same_words_near() {
+    let encoder = open(&golden("bert"));
+    let (query, longer) = (
+        "the quick brown fox",
+        "the quick brown fox jumps over the lazy dog",
+    );
+    let near = encoder.glance(query, &["tower", query, longer, ""]);
+    let near = near.expect("a transformer has word vectors");
+    assert!((near[1] - 1.0).abs() < 1e-5, "{near:?}");
+    assert!(near[1] > near[2] && near[2] > near[0], "{near:?}");
+    assert_eq!(near[3], 0.0, "nothing is like nothing");
+    let plain = open(&golden("static"));
+    assert!(
+        plain.glance(query, &[query]).is_none(),
+        "encoding is as cheap"
+    );
+}
