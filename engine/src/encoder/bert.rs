@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::config::{BertConfig, Naming};
 use super::error::ModelError;
-use super::glance;
+use super::gist;
 #[cfg(target_arch = "x86_64")]
 use super::kernels::attention;
 use super::kernels::level::{self, Level};
@@ -25,7 +25,7 @@ pub(crate) struct Bert {
     config: BertConfig,
     /// (V, H).
     words: Tensor,
-    /// What [`glance::common`] says of them, once it was asked for.
+    /// What [`gist::common`] says of them, once it was asked for.
     common: OnceLock<Vec<f32>>,
     /// (positions, H), the vector of token type 0 added to each.
     positions: Vec<f32>,
@@ -115,8 +115,8 @@ impl Bert {
 
     /// Roughly what `ids`, each below V, are about, without the layers.
     pub(crate) fn gist(&self, ids: &[u32]) -> Vec<f32> {
-        let common = self.common.get_or_init(|| glance::common(&self.words));
-        glance::gist(&self.words, common, ids)
+        let common = self.common.get_or_init(|| gist::common(&self.words));
+        gist::gist(&self.words, common, ids)
     }
 
     /// Token vectors, (T, H), of the texts whose ids lie in `ids` one after another; text i ends before `ends[i]`.

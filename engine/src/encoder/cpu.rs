@@ -17,7 +17,7 @@ use storage::Task;
 
 use super::bert::{Bert, Scratch};
 use super::config::PoolingConfig;
-use super::glance;
+use super::gist;
 use super::pooling::{Finish, pool};
 use super::static_table::StaticTable;
 use super::tokenizer::TextTokenizer;
@@ -101,7 +101,7 @@ impl Encoder for CpuEncoder {
         self.tokenizer.count(text)
     }
 
-    fn glance(&self, query: &str, texts: &[&str]) -> Option<Vec<f32>> {
+    fn skim(&self, query: &str, texts: &[&str]) -> Option<Vec<f32>> {
         let Body::Bert(bert, _) = &self.body else {
             return None;
         };
@@ -109,7 +109,7 @@ impl Encoder for CpuEncoder {
         let query = gist(query)?;
         texts
             .iter()
-            .map(|text| Some(glance::likeness(&query, &gist(text)?)))
+            .map(|text| Some(gist::likeness(&query, &gist(text)?)))
             .collect()
     }
 

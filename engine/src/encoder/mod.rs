@@ -14,7 +14,7 @@ mod weights;
 mod bert;
 mod cpu;
 mod dense;
-mod glance;
+mod gist;
 mod kernels;
 mod linear;
 mod load;
@@ -36,6 +36,8 @@ use storage::Task;
 
 pub use error::ModelError;
 pub use linear::Precision;
+#[cfg(feature = "builtin")]
+pub(crate) use load::embedded;
 pub use load::{LoadOptions, load};
 pub use precision::{
     COSINE_BOUND, MeasureError, PrecisionReport, cpu_features, fastest, measure_precisions,
@@ -98,7 +100,7 @@ pub trait Encoder: Send + Sync {
 
     /// How near each of `texts` seems to `query`, from -1 to 1, at a small part of the cost of encoding them: enough to
     /// choose what to encode. None where there is no cheaper way, or no need of one.
-    fn glance(&self, _query: &str, _texts: &[&str]) -> Option<Vec<f32>> {
+    fn skim(&self, _query: &str, _texts: &[&str]) -> Option<Vec<f32>> {
         None
     }
 

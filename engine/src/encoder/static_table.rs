@@ -1,7 +1,8 @@
 //! What vector does a text have without a transformer: the mean of its tokens' vectors.
 //!
 //! Two layouts: model2vec (`embeddings`, optional per-token `weights`, optional `mapping` from token id to row) and
-//! sentence-transformers' StaticEmbedding (`embedding.weight`).
+//! sentence-transformers' StaticEmbedding (`embedding.weight`). Numbers are f32, f16 or bf16, or whole numbers (I8) in units
+//! of the token's weight: a quarter of the room, read in place.
 
 use std::path::Path;
 
@@ -27,12 +28,19 @@ impl StaticTable {
     /// # Errors
     /// Missing file or tensor, a mapping past the end of the table.
     pub(crate) fn open(dir: &Path) -> Result<(Self, blake3::Hash), ModelError> {
-        let weights = Weights::open(dir)?;
+        Self::of(&Weights::open(dir)?)
+    }
+
+    /// As [`StaticTable::open`], of a file that is open.
+    ///
+    /// # Errors
+    /// As [`StaticTable::open`].
+    pub(crate) fn of(weights: &Weights) -> Result<(Self, blake3::Hash), ModelError> {
         let name = ["embeddings", "embedding.weight"]
             .into_iter()
             .find(|n| weights.has(n))
             .unwrap_or("embeddings");
-        let rows = weights.tensor_of_any_shape(name)?;
+        let rows = weights.table(name)?;
         let [n_rows, dimension] = *rows.shape() else {
             return Err(weights.bad(
                 name,
@@ -81,6 +89,11 @@ impl StaticTable {
         self.rows.to_f32()
     }
 
+    /// Whether the numbers are whole ones in units of the token's weight.
+    pub(crate) fn is_quantized(&self) -> bool {
+        self.rows.as_i8().is_some()
+    }
+
     /// Row of each token id; empty means the id itself.
     pub(crate) fn mapping(&self) -> &[u32] {
         &self.mapping
@@ -104,17 +117,40 @@ impl StaticTable {
     /// The mean over `ids` into `out`; zeros for no ids.
     pub(crate) fn mean(&self, ids: &[u32], out: &mut [f32]) {
         out.fill(0.0);
+        match self.rows.as_i8() {
+            Some(all) => self.add_quantized(all, ids, out),
+            None => self.add(ids, out),
+        }
+        let n = ids.len().max(1) as f32;
+        out.iter_mut().for_each(|o| *o /= n);
+    }
+
+    fn add(&self, ids: &[u32], out: &mut [f32]) {
         let mut buffer = Vec::new();
-        for id in ids.iter().map(|id| *id as usize) {
-            let row = self.mapping.get(id).map_or(id, |r| *r as usize);
-            let factor = self.weights.get(id).copied().unwrap_or(1.0);
+        for id in ids {
+            let (row, factor) = self.place(*id);
             let vector = self.row(row, &mut buffer);
             out.iter_mut()
                 .zip(vector)
                 .for_each(|(o, x)| *o += factor * x);
         }
-        let n = ids.len().max(1) as f32;
-        out.iter_mut().for_each(|o| *o /= n);
+    }
+
+    fn add_quantized(&self, all: &[i8], ids: &[u32], out: &mut [f32]) {
+        for id in ids {
+            let (row, factor) = self.place(*id);
+            let vector = &all[row * self.dimension..(row + 1) * self.dimension];
+            out.iter_mut()
+                .zip(vector)
+                .for_each(|(o, x)| *o += factor * f32::from(*x));
+        }
+    }
+
+    /// Row and factor of a token.
+    fn place(&self, id: u32) -> (usize, f32) {
+        let id = id as usize;
+        let row = self.mapping.get(id).map_or(id, |row| *row as usize);
+        (row, self.weights.get(id).copied().unwrap_or(1.0))
     }
 
     /// Row `row`, in place if it is stored as f32, otherwise through `buffer`.

@@ -71,23 +71,36 @@ impl TextTokenizer {
     ) -> Result<Self, ModelError> {
         let path = dir.join("tokenizer.json");
         let bytes = read(&path, "the vocabulary and how text is cut into tokens")?;
-        let digest = blake3::hash(&bytes);
-        let mut inner = parse(&path, &bytes)?;
+        Self::of(&path, &bytes, rows, options)
+    }
+
+    /// As [`TextTokenizer::open`], of the content `bytes` of the file `path`.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::open`].
+    pub(crate) fn of(
+        path: &Path,
+        bytes: &[u8],
+        rows: usize,
+        options: TokenizerOptions,
+    ) -> Result<Self, ModelError> {
+        let digest = blake3::hash(bytes);
+        let mut inner = parse(path, bytes)?;
         let own_limit = inner.get_truncation().map(|t| t.max_length);
         inner
             .with_truncation(None)
-            .map_err(|e| ModelError::malformed(&path, e.to_string()))?;
+            .map_err(|e| ModelError::malformed(path, e.to_string()))?;
         inner.with_padding(None);
-        every_id_has_a_row(&path, &inner, rows)?;
+        every_id_has_a_row(path, &inner, rows)?;
         let (prefix, suffix) = if options.specials {
-            surroundings(&path, &inner)?
+            surroundings(path, &inner)?
         } else {
             (Vec::new(), Vec::new())
         };
         let max_tokens = options.max_tokens.or(own_limit).unwrap_or(UNLIMITED);
         if max_tokens <= prefix.len() + suffix.len() {
             return Err(ModelError::malformed(
-                &path,
+                path,
                 format!("the longest input of {max_tokens} tokens leaves no room for text"),
             ));
         }
@@ -102,6 +115,19 @@ impl TextTokenizer {
             dropped,
             digest,
         })
+    }
+
+    /// Every token and its id.
+    pub(crate) fn vocabulary(&self) -> impl Iterator<Item = (String, u32)> {
+        self.inner.get_vocab(true).into_iter()
+    }
+
+    /// Whether `token` is one of those that mark something and say nothing.
+    pub(crate) fn is_special(&self, token: &str) -> bool {
+        let specials = self.inner.get_added_tokens_decoder();
+        specials
+            .values()
+            .any(|added| added.special && added.content == token)
     }
 
     /// blake3 of tokenizer.json.

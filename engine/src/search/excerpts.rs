@@ -18,7 +18,7 @@ const SNIPPET_CHARS: usize = 280;
 /// Bytes of a sentence that are encoded: what has no full stops is one sentence as long as its passage.
 const LOOKED_AT: usize = 240;
 
-/// Sentences that are encoded for one answer, over all its hits, where encoding costs more than a glance.
+/// Sentences that are encoded for one answer, over all its hits, where encoding costs more than skimming.
 const ENCODED: usize = 4;
 
 impl Ranking<'_> {
@@ -64,7 +64,7 @@ impl Ranking<'_> {
 impl DenseLeg {
     /// Which text of each group is nearest to the query, the first of equals; 0 for an empty group.
     ///
-    /// Where the encoder can tell roughly from a glance, only the most likely few of each group are encoded.
+    /// Where the encoder can tell roughly by skimming, only the most likely few of each group are encoded.
     fn nearest(&self, query: &str, groups: &[Vec<&str>]) -> Vec<usize> {
         let open = groups.iter().filter(|group| group.len() > 1).count();
         let each = (ENCODED / open.max(1)).max(1);
@@ -87,17 +87,17 @@ impl DenseLeg {
         likely.iter().map(best).collect()
     }
 
-    /// The `most` texts that a glance finds nearest to the query, in their order; all, if it cannot tell.
+    /// The `most` texts that skimming finds nearest to the query, in their order; all, if it cannot tell.
     fn likely(&self, query: &str, texts: &[&str], most: usize) -> Vec<usize> {
         let all: Vec<usize> = (0..texts.len()).collect();
         if texts.len() <= most {
             return all;
         }
-        let Some(glance) = self.encoder.glance(query, texts) else {
+        let Some(rough) = self.encoder.skim(query, texts) else {
             return all;
         };
         let mut order = all;
-        order.sort_by(|&a, &b| glance[b].total_cmp(&glance[a]));
+        order.sort_by(|&a, &b| rough[b].total_cmp(&rough[a]));
         order.truncate(most);
         order.sort_unstable();
         order
@@ -156,7 +156,7 @@ mod tests {
     /// Notes how many texts each call was given.
     struct Noting {
         inner: HashingEncoder,
-        glances: bool,
+        skims: bool,
         calls: Mutex<Vec<usize>>,
     }
 
@@ -179,21 +179,21 @@ mod tests {
             self.inner.count_tokens(text)
         }
 
-        fn glance(&self, query: &str, texts: &[&str]) -> Option<Vec<f32>> {
+        fn skim(&self, query: &str, texts: &[&str]) -> Option<Vec<f32>> {
             let vector = |text: &str| self.inner.encode(&[text], Role::Passage, Task::silent());
             let query = vector(query).expect("no cancel flag").values;
             let near = |text: &&str| product(&vector(text).expect("no cancel flag").values, &query);
-            self.glances.then(|| texts.iter().map(near).collect())
+            self.skims.then(|| texts.iter().map(near).collect())
         }
     }
 
     /// The best of `groups` for "heron reeds", and how many texts each call of the encoder was given.
-    fn nearest(groups: &[Vec<&str>], glances: bool) -> (Vec<usize>, Vec<usize>) {
+    fn nearest(groups: &[Vec<&str>], skims: bool) -> (Vec<usize>, Vec<usize>) {
         let (inner, calls) = (HashingEncoder::new(256), Mutex::default());
         let query = inner.encode(&["heron reeds"], Role::Query, Task::silent());
         let noting = Arc::new(Noting {
             inner,
-            glances,
+            skims,
             calls,
         });
         let leg = DenseLeg {
