@@ -144,6 +144,10 @@ pub struct IndexArgs {
     /// Files and folders; unchanged files are not read again. None refreshes the folders of the collection
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Take out what was indexed of a folder that is empty now; without it, such a folder is taken for a drive that is
+    /// not mounted
+    #[arg(long)]
+    pub allow_empty: bool,
     /// How files are found.
     #[command(flatten)]
     pub read: ReadArgs,

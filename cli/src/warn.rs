@@ -95,7 +95,7 @@ impl fmt::Display for Warning {
             ),
             Self::RootsGone { roots } => write!(
                 f,
-                "not there: {}; what was indexed of it stays until it returns or `askance remove` forgets it",
+                "not there, or empty: {}; what was indexed of it stays until it returns or `askance remove` forgets it",
                 list(roots)
             ),
             Self::OtherEncoder { wanted, found } => write!(

@@ -154,6 +154,32 @@ fn json_is_one_object_and_json_lines_one_a_hit() {
 }
 
 #[test]
+fn an_empty_mount_point_takes_nothing_out_of_the_collection() {
+    let desk = Desk::new();
+    desk.write("drive/heron.txt", "A heron by the water.\n");
+    desk.write("desk/otter.txt", "An otter in the water.\n");
+    desk.run(&["index", "files/drive", "files/desk"]).expect(0);
+    std::fs::remove_file(desk.files().join("drive/heron.txt")).expect("a removal");
+
+    let refused = desk.run(&["index", "files/drive"]).expect(2);
+    assert!(
+        refused
+            .err
+            .contains("files/drive is empty now, and the collection holds documents of it (1)"),
+        "{}",
+        refused.err
+    );
+    assert!(refused.err.contains("--allow-empty"), "{}", refused.err);
+    let others = desk.run(&["index"]).expect(0);
+    assert!(others.err.contains("files/drive"), "{}", others.err);
+    desk.run(&["search", "--mode", "bm25", "heron"]).expect(0);
+
+    desk.run(&["index", "--allow-empty"]).expect(0);
+    desk.run(&["search", "--mode", "bm25", "heron"]).expect(1);
+    desk.run(&["search", "--mode", "bm25", "otter"]).expect(0);
+}
+
+#[test]
 fn search_is_by_meaning_too_with_nothing_added() {
     let desk = Desk::indexed();
     let found = desk

@@ -78,6 +78,17 @@ pub enum EngineError {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// A folder is empty of which documents are indexed.
+    #[error(
+        "{} is empty now, and the collection holds documents of it ({documents}): if it is a drive, mount it and index \
+         again; if they may go, run `askance index --allow-empty {}`", path.display(), path.display()
+    )]
+    Emptied {
+        /// The folder.
+        path: PathBuf,
+        /// Documents indexed of it.
+        documents: u64,
+    },
     /// A data set could not be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

@@ -32,6 +32,9 @@ pub struct ReadOptions {
     pub max_file_bytes: u64,
     /// Patterns of what is not read, as in .gitignore, seen from each root. Default none.
     pub ignore: Vec<String>,
+    /// Take out what was indexed of a folder that is empty now. Default false: such a folder may be a drive that is not
+    /// mounted, and is refused.
+    pub allow_empty: bool,
     /// How long passages are. A change of it reads everything again.
     pub passages: PassageBudget,
     /// Program and arguments that read one PDF in a process of its own (see `ingest::extract::pdf`).
@@ -45,6 +48,7 @@ impl Default for ReadOptions {
             respect_ignore: true,
             max_file_bytes: 64 << 20,
             ignore: Vec::new(),
+            allow_empty: false,
             passages: PassageBudget::default(),
             pdf_worker: Vec::new(),
         }

@@ -1,7 +1,7 @@
 //! Which passages answer this query?
 //!
-//! Filters first, then both legs side by side, then fusion over candidates cut at one fixed depth, then snippets for
-//! the hits that are shown.
+//! Filters first, then both legs side by side, then fusion over candidates cut at one fixed depth (`join`), then the hits
+//! that are shown (`answer`) with their excerpts (`excerpts`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,21 +10,19 @@ use roaring::RoaringBitmap;
 use storage::flat::FlatHits;
 use storage::{PassageId, PassageSet, Task};
 
-use crate::bm25::{Evaluation, LegHits, Matcher, ParsedQuery, StoredPassage};
+use crate::bm25::{Evaluation, LegHits, ParsedQuery};
 use crate::collection::{Engine, Open};
 use crate::encoder::{Encoder, Role};
 use crate::error::EngineError;
-use crate::fuse::weight::Evidence;
-use crate::fuse::{self, Candidate, Fused, Moments};
+use crate::fuse::{self, Fused, Moments};
 use crate::guard::guarded;
 use crate::nearest::Nearest;
-use crate::reading::title_of;
-use crate::report::{Explanation, Hit, LegScore, SearchResponse, Snippet};
-use crate::request::{Fusion, Mode, SearchRequest};
-use crate::snippet;
+use crate::report::SearchResponse;
+use crate::request::{Mode, SearchRequest};
 
-/// Characters of an excerpt.
-const SNIPPET_CHARS: usize = 280;
+mod answer;
+mod excerpts;
+mod join;
 
 /// One query's candidates in order, with what each leg said.
 pub(crate) struct Ranking<'o> {
@@ -63,18 +61,6 @@ impl Bm25Leg<'_> {
 }
 
 impl DenseLeg {
-    /// Inner product of each sentence's vector and the query's; nothing if the encoder fails, since an excerpt is not
-    /// worth an answer.
-    fn nearness(&self, sentences: &[&str]) -> Vec<f32> {
-        let encoded = self
-            .encoder
-            .encode(sentences, Role::Passage, Task::silent());
-        encoded.map_or_else(
-            |_| Vec::new(),
-            |rows| rows.rows().map(|row| product(row, &self.vector)).collect(),
-        )
-    }
-
     fn moments(&self) -> Moments {
         Moments {
             mean: self.hits.mean as f32,
@@ -174,7 +160,7 @@ pub(crate) fn rank_like<'o>(
     );
     let ((bm25, bm25_ms), (dense, dense_ms)) = (untimed(bm25?), untimed(dense?));
     let started = Instant::now();
-    let (order, dense_weight) = fuse_legs(open, &bm25, &dense, request.fusion);
+    let (order, dense_weight) = join::legs(open, &bm25, &dense, request.fusion);
     let timings = vec![
         ("filter", filtered),
         ("bm25", bm25_ms),
@@ -311,198 +297,6 @@ fn dense_leg(
         how,
         warning,
     })
-}
-
-/// The order both legs give together, and the dense weight if they were weighted.
-fn fuse_legs(
-    open: &Open,
-    bm25: &Option<Bm25Leg<'_>>,
-    dense: &Option<DenseLeg>,
-    fusion: Fusion,
-) -> (Vec<Fused>, Option<f32>) {
-    let alone = |hits: &[(PassageId, f32)]| {
-        hits.iter()
-            .map(|&(id, score)| Fused { id, score })
-            .collect()
-    };
-    match (bm25, dense) {
-        (None, None) => (Vec::new(), None),
-        (Some(bm25), None) => (alone(&bm25.hits.hits), None),
-        (None, Some(dense)) => (alone(&dense.hits.hits), None),
-        (Some(bm25), Some(dense)) => fuse_both(open, bm25, dense, fusion),
-    }
-}
-
-fn fuse_both(
-    open: &Open,
-    bm25: &Bm25Leg<'_>,
-    dense: &DenseLeg,
-    fusion: Fusion,
-) -> (Vec<Fused>, Option<f32>) {
-    let ids = |hits: &[(PassageId, f32)]| hits.iter().map(|hit| hit.0).collect::<Vec<_>>();
-    let (words, meaning) = (ids(&bm25.hits.hits), ids(&dense.hits.hits));
-    let weight = match fusion {
-        Fusion::ReciprocalRank => return (fuse::reciprocal_rank(&words, &meaning), None),
-        Fusion::Weighted(weight) => weight,
-        Fusion::Chosen => choose_weight(bm25, dense),
-    };
-    let candidates = candidates(open, bm25, dense, &fuse::union(&words, &meaning));
-    (
-        fuse::weighted(&candidates, bm25.moments(), dense.moments(), weight),
-        Some(weight),
-    )
-}
-
-/// Both legs' scores of each passage that either found.
-fn candidates(
-    open: &Open,
-    bm25: &Bm25Leg<'_>,
-    dense: &DenseLeg,
-    ids: &[PassageId],
-) -> Vec<Candidate> {
-    let words = bm25.evaluation.scores(ids);
-    let score = |id| dot(open, &dense.vector, id).unwrap_or(dense.hits.mean as f32);
-    ids.iter()
-        .zip(words)
-        .map(|(&id, bm25)| Candidate {
-            id,
-            bm25,
-            dense: score(id),
-        })
-        .collect()
-}
-
-/// Inner product of the query and the passage's row.
-fn dot(open: &Open, query: &[f32], id: PassageId) -> Option<f32> {
-    Some(product(&open.vectors.as_ref()?.matrix.get(id)?, query))
-}
-
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// The dense weight for this query, by what both legs show of it.
-fn choose_weight(bm25: &Bm25Leg<'_>, dense: &DenseLeg) -> f32 {
-    let scores = |hits: &[(PassageId, f32)]| hits.iter().map(|hit| hit.1).collect::<Vec<f32>>();
-    let (words, meaning) = (scores(&bm25.hits.hits), scores(&dense.hits.hits));
-    let evidence = Evidence::of(
-        dense.hits.scanned,
-        (&words, bm25.moments()),
-        (&meaning, dense.moments()),
-    );
-    match dense.encoder.identity().family.as_str() {
-        "static" => evidence.dense_weight_of_static(),
-        _ => evidence.dense_weight(),
-    }
-}
-
-impl Ranking<'_> {
-    /// How vectors were compared, if they were.
-    pub(crate) fn dense_search(&self) -> Option<&str> {
-        self.dense.as_ref().map(|leg| leg.how.as_str())
-    }
-
-    /// The first `limit` hits with snippets.
-    pub(crate) fn respond(
-        mut self,
-        open: &Open,
-        limit: usize,
-    ) -> Result<SearchResponse, EngineError> {
-        let started = Instant::now();
-        let shown: Vec<Fused> = self.order.iter().take(limit).copied().collect();
-        let matcher = open.index.matcher(&self.query)?;
-        let hits = shown
-            .iter()
-            .enumerate()
-            .map(|(index, fused)| self.hit(open, &matcher, index + 1, *fused));
-        let hits = hits.collect::<Result<Vec<_>, _>>()?;
-        self.timings.push(("snippets", milliseconds(started)));
-        Ok(SearchResponse {
-            hits,
-            mode: self.mode,
-            dense_search: self.dense_search().map(str::to_owned),
-            encoder: self
-                .dense
-                .as_ref()
-                .map(|leg| leg.encoder.identity().clone()),
-            device: self
-                .dense
-                .as_ref()
-                .map(|leg| leg.encoder.device().to_owned()),
-            precision: self.dense.as_ref().and_then(|leg| leg.encoder.precision()),
-            generation: open.generation.id.0,
-            eligible: self.eligible,
-            timings_ms: self.timings,
-            warnings: self.warnings,
-        })
-    }
-
-    fn hit(
-        &self,
-        open: &Open,
-        matcher: &Matcher,
-        rank: usize,
-        fused: Fused,
-    ) -> Result<Hit, EngineError> {
-        let stored = open.index.passage(fused.id)?;
-        let snippet = self.snippet(matcher, &stored);
-        Ok(Hit {
-            rank,
-            score: fused.score,
-            title: title_of(&stored),
-            heading: stored.heading,
-            line: stored.start.line,
-            end_line: stored.end.line,
-            page: stored.start.page,
-            byte: stored.start.byte,
-            passage: fused.id.0,
-            snippet,
-            explain: self.explain(open, fused.id),
-            path: stored.path.into(),
-        })
-    }
-
-    /// The words that matched, or, where none did, the sentence nearest to the query.
-    fn snippet(&self, matcher: &Matcher, stored: &StoredPassage) -> Snippet {
-        let by_words = |leg: &Bm25Leg<'_>| leg.evaluation.scores(&[stored.id])[0] > 0.0;
-        match &self.dense {
-            Some(dense) if !self.bm25.as_ref().is_some_and(by_words) => {
-                let score = |sentences: &[&str]| dense.nearness(sentences);
-                snippet::best_sentence(&stored.text, stored.language, matcher, SNIPPET_CHARS, score)
-            }
-            _ => snippet::snippet(&stored.text, stored.language, matcher, SNIPPET_CHARS),
-        }
-    }
-
-    fn explain(&self, open: &Open, id: PassageId) -> Explanation {
-        let rank = |hits: &[(PassageId, f32)]| {
-            hits.iter()
-                .position(|hit| hit.0 == id)
-                .map(|index| index + 1)
-        };
-        let bm25 = self.bm25.as_ref().and_then(|leg| {
-            let score = leg.evaluation.scores(&[id])[0];
-            let standardised = leg.moments().standardise(score);
-            (score > 0.0).then(|| LegScore {
-                score,
-                standardised,
-                rank: rank(&leg.hits.hits),
-            })
-        });
-        let dense = self.dense.as_ref().and_then(|leg| {
-            let score = dot(open, &leg.vector, id)?;
-            Some(LegScore {
-                score,
-                standardised: leg.moments().standardise(score),
-                rank: rank(&leg.hits.hits),
-            })
-        });
-        Explanation {
-            bm25,
-            dense,
-            dense_weight: self.dense_weight,
-        }
-    }
 }
 
 fn milliseconds(started: Instant) -> f64 {

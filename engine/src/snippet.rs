@@ -35,33 +35,47 @@ pub fn snippet(text: &str, language: Language, matcher: &Matcher, budget: usize)
     cut(&line, start..window_end(&line, start, budget), &matches)
 }
 
-/// The sentences around the best one by `score`, at most `budget` characters, with what `matcher` knows highlighted.
-///
-/// `score` is called once with all sentences, unless the whole passage fits, and gives one number each, higher is better;
-/// the best sentence is shown from its start, followed by as much as fits. Short sentences are scored together with the next ones.
-pub fn best_sentence(
-    text: &str,
-    language: Language,
-    matcher: &Matcher,
-    budget: usize,
-    score: impl FnOnce(&[&str]) -> Vec<f32>,
-) -> Snippet {
-    let line = one_line(text);
-    let sentences = sentence_windows(&line);
-    let texts: Vec<&str> = sentences.iter().map(|range| &line[range.clone()]).collect();
-    // A passage that fits is shown whole, whichever sentence is best.
-    let is_cut = line.chars().count() > budget;
-    let scores = if is_cut && texts.len() > 1 {
-        score(&texts)
-    } else {
-        Vec::new()
-    };
-    // The first of equals: what comes earlier reads better.
-    let best = (1..sentences.len().min(scores.len()))
-        .fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
-    let start = sentences.get(best).map_or(0, |range| range.start);
-    let matches = matcher.matches(&line, language);
-    cut(&line, start..window_end(&line, start, budget), &matches)
+/// A passage whose best sentence somebody else knows how to choose. Short sentences go with the next ones.
+pub struct Sentences {
+    line: String,
+    windows: Vec<Range<usize>>,
+}
+
+impl Sentences {
+    /// The sentences of `text`.
+    pub fn of(text: &str) -> Self {
+        let line = one_line(text);
+        let windows = sentence_windows(&line);
+        Self { line, windows }
+    }
+
+    /// What there is to choose from for an excerpt of `budget` characters: all sentences in order, or none where the
+    /// choice makes no difference, since the passage fits as a whole or is one sentence.
+    pub fn choices(&self, budget: usize) -> Vec<&str> {
+        let is_cut = self.line.chars().nth(budget).is_some();
+        let windows = match is_cut && self.windows.len() > 1 {
+            true => &self.windows[..],
+            false => &[],
+        };
+        windows
+            .iter()
+            .map(|range| &self.line[range.clone()])
+            .collect()
+    }
+
+    /// At most `budget` characters from the start of sentence `best` on, with what `matcher` knows highlighted.
+    pub fn excerpt(
+        &self,
+        best: usize,
+        language: Language,
+        matcher: &Matcher,
+        budget: usize,
+    ) -> Snippet {
+        let line = &self.line;
+        let start = self.windows.get(best).map_or(0, |range| range.start);
+        let matches = matcher.matches(line, language);
+        cut(line, start..window_end(line, start, budget), &matches)
+    }
 }
 
 fn sentence_windows(line: &str) -> Vec<Range<usize>> {

@@ -190,6 +190,41 @@ fn moved_and_deleted_files_are_followed() {
 }
 
 #[test]
+fn an_emptied_folder_keeps_its_documents_until_a_person_says_otherwise() {
+    let bench = Bench::new(true);
+    bench.write("drive/heron.txt", "The heron stands in the reeds.");
+    bench.write("otter.txt", "The otter dives.");
+    bench.index();
+    let drive = bench.file("drive");
+    let mut request = IndexRequest {
+        paths: vec![drive.clone()],
+        ..bench.request()
+    };
+    bench
+        .engine()
+        .index(&request, Task::silent())
+        .expect("a root");
+    fs::remove_file(bench.file("drive/heron.txt")).expect("a removal");
+    let refused = bench.engine().index(&request, Task::silent());
+    assert!(
+        matches!(&refused, Err(EngineError::Emptied { path, documents: 1 }) if path.ends_with("files/drive")),
+        "{refused:?}"
+    );
+    assert_eq!(bench.names("heron")[0], "heron.txt");
+
+    bench.write("drive/heron.txt", "The heron stands in the reeds.");
+    let report = bench.engine().index(&request, Task::silent());
+    assert_eq!(report.expect("it came back").encoded, 0);
+
+    fs::remove_file(bench.file("drive/heron.txt")).expect("a removal");
+    request.options.allow_empty = true;
+    let report = bench.engine().index(&request, Task::silent());
+    assert_eq!(report.expect("as a person said").removed, 1);
+    let first = &bench.search("heron").hits[0];
+    assert!(first.path.ends_with("otter.txt"), "{first:?}");
+}
+
+#[test]
 fn a_touched_file_is_hashed_and_not_indexed_again() {
     let bench = Bench::new(false);
     bench.write("a.txt", "Same words as before.");

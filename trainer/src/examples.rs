@@ -4,7 +4,6 @@
 //! Judgements of the `test` split are never read as examples; queries that stand in it are kept out of the rest.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -14,10 +13,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 mod chunk;
+mod dropped;
 mod join;
 #[cfg(test)]
 mod tests;
 
+pub use dropped::Dropped;
 use join::{corpus, joined, query_ids, take_out};
 
 /// Split that examples come from, the one that chooses between checkpoints, and the one that is left alone.
@@ -113,60 +114,6 @@ pub enum DevSource {
     HeldOut,
 }
 
-/// What the data set held and could not be used.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dropped {
-    /// Documents without title and text.
-    pub empty_documents: usize,
-    /// Queries without text.
-    pub empty_queries: usize,
-    /// Judged queries that queries.jsonl lacks.
-    pub unknown_queries: usize,
-    /// Positive judgements of documents that the corpus lacks or that are empty.
-    pub missing_positives: usize,
-    /// Queries left without any positive.
-    pub without_positive: usize,
-    /// Training queries that stand in the dev or test split as well.
-    pub in_other_splits: usize,
-}
-
-impl Dropped {
-    fn parts(&self) -> [(usize, &'static str); 6] {
-        [
-            (self.empty_documents, "documents without text"),
-            (self.empty_queries, "queries without text"),
-            (
-                self.unknown_queries,
-                "judged queries that are not among the queries",
-            ),
-            (
-                self.missing_positives,
-                "judgements of documents that the corpus lacks",
-            ),
-            (self.without_positive, "queries left without a positive"),
-            (
-                self.in_other_splits,
-                "training queries that stand in the dev or test split too",
-            ),
-        ]
-    }
-
-    /// Whether there is anything to report.
-    pub fn any(&self) -> bool {
-        *self != Self::default()
-    }
-}
-
-impl fmt::Display for Dropped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = self.parts().into_iter().filter(|(count, _)| *count > 0);
-        let said: Vec<String> = parts
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
-        f.write_str(&said.join(", "))
-    }
-}
-
 /// How a long document becomes vectors (Xiong et al. 2021, section 5).
 #[derive(Clone, Copy, Default)]
 pub enum Chunking<'a> {
@@ -216,7 +163,7 @@ pub enum ExamplesError {
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// No training query is usable.
-    #[error("{} has no training query with a positive that the corpus holds{}; check qrels/train.tsv", path.display(), reasons(dropped))]
+    #[error("{} has no training query with a positive that the corpus holds{}; check qrels/train.tsv", path.display(), dropped.in_brackets())]
     NoQueries {
         /// The folder.
         path: PathBuf,
@@ -241,14 +188,6 @@ pub enum ExamplesError {
         /// What is possible.
         range: &'static str,
     },
-}
-
-fn reasons(dropped: &Dropped) -> String {
-    if dropped.any() {
-        format!(" ({dropped})")
-    } else {
-        String::new()
-    }
 }
 
 impl Examples {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use engine::Engine;
+use engine::ingest::walk::is_empty_folder;
 use engine::report::IndexReport;
-use engine::request::IndexRequest;
+use engine::request::{IndexRequest, ReadOptions};
 use engine::settings::Settings;
 
 use super::encoders;
@@ -22,14 +23,17 @@ pub fn run(args: &IndexArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let settings = settings(engine.dir())?;
     let mut warnings = Vec::new();
     let paths = match args.paths.is_empty() {
-        true => present(roots(&engine, &settings)?, &mut warnings)?,
+        true => present(&engine, args, roots(&engine, &settings)?, &mut warnings)?,
         false => args
             .paths
             .iter()
             .map(|path| existing(path))
             .collect::<anyhow::Result<_>>()?,
     };
-    let options = read_options(&args.read, &settings)?;
+    let options = ReadOptions {
+        allow_empty: args.allow_empty,
+        ..read_options(&args.read, &settings)?
+    };
     let (encoder, differs) = encoders::for_indexing(&engine, &session.models(), &settings)?;
     warnings.extend(differs);
     let name = encoder
@@ -75,11 +79,27 @@ pub fn roots(engine: &Engine, settings: &Settings) -> anyhow::Result<Vec<PathBuf
     Ok(roots)
 }
 
-/// Those of `roots` that are there; what was indexed of the others stays.
-fn present(roots: Vec<PathBuf>, warnings: &mut Vec<Warning>) -> anyhow::Result<Vec<PathBuf>> {
-    let (there, gone): (Vec<_>, Vec<_>) = roots.into_iter().partition(|root| root.exists());
+/// Those of `roots` that are there; what was indexed of the others stays. One that stands empty and held documents may be
+/// the mount point of a drive.
+fn present(
+    engine: &Engine,
+    args: &IndexArgs,
+    roots: Vec<PathBuf>,
+    warnings: &mut Vec<Warning>,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    for root in roots {
+        let emptied = !args.allow_empty && is_empty_folder(&root) && engine.holds(&root)?;
+        match root.exists() && !emptied {
+            true => there.push(root),
+            false => gone.push(root),
+        }
+    }
     if there.is_empty() {
-        bail!("none of the collection's folders is there: {}", list(&gone));
+        bail!(
+            "none of the collection's folders is there, or they are empty: {}",
+            list(&gone)
+        );
     }
     if !gone.is_empty() {
         warnings.push(Warning::RootsGone { roots: gone });

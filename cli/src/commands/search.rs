@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use engine::Engine;
-use engine::request::{Filter, IndexRequest, Mode, SearchRequest, VectorSearch};
+use engine::request::{Filter, IndexRequest, Mode, ReadOptions, SearchRequest, VectorSearch};
 
 use super::{encoders, index, notice};
 use crate::Exit;
@@ -94,7 +94,11 @@ fn refresh(
     mode: Mode,
     session: &Session,
 ) -> anyhow::Result<Vec<Warning>> {
-    let options = read_options(read, &settings(&session.places.collection)?)?;
+    let options = ReadOptions {
+        // The folder as it is now was asked for, and only that.
+        allow_empty: true,
+        ..read_options(read, &settings(&session.places.collection)?)?
+    };
     let engine = Engine::open(&session.places.collection)?;
     let has = engine.identity();
     let models = session.models();

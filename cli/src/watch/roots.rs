@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use engine::ingest::walk::is_empty_folder;
+
 /// What a look at a root brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
@@ -87,10 +89,6 @@ fn identity(path: &Path) -> Option<Identity> {
 #[cfg(not(unix))]
 fn identity(path: &Path) -> Option<Identity> {
     path.exists().then_some((0, 0))
-}
-
-fn is_empty_folder(path: &Path) -> bool {
-    path.is_dir() && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Letters: T tokens of the batch, t tokens of a text, H hidden width, A heads, D = H / A, F feed-forward width.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -12,6 +13,7 @@ use rayon::prelude::*;
 
 use super::config::{BertConfig, Naming};
 use super::error::ModelError;
+use super::gist;
 #[cfg(target_arch = "x86_64")]
 use super::kernels::attention;
 use super::kernels::level::{self, Level};
@@ -23,6 +25,8 @@ pub(crate) struct Bert {
     config: BertConfig,
     /// (V, H).
     words: Tensor,
+    /// What [`gist::common`] says of them, once it was asked for.
+    common: OnceLock<Vec<f32>>,
     /// (positions, H), the vector of token type 0 added to each.
     positions: Vec<f32>,
     norm: Norm,
@@ -89,6 +93,7 @@ impl Bert {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             words,
+            common: OnceLock::new(),
             positions: positions(&config, weights)?,
             norm: Norm::open(weights, &tensor_name(naming, "embeddings.LayerNorm"), h)?,
             layers,
@@ -106,6 +111,12 @@ impl Bert {
     /// Width of the token vectors.
     pub(crate) fn hidden(&self) -> usize {
         self.config.hidden
+    }
+
+    /// Roughly what `ids`, each below V, are about, without the layers.
+    pub(crate) fn gist(&self, ids: &[u32]) -> Vec<f32> {
+        let common = self.common.get_or_init(|| gist::common(&self.words));
+        gist::gist(&self.words, common, ids)
     }
 
     /// Token vectors, (T, H), of the texts whose ids lie in `ids` one after another; text i ends before `ends[i]`.

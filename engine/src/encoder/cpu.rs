@@ -17,6 +17,7 @@ use storage::Task;
 
 use super::bert::{Bert, Scratch};
 use super::config::PoolingConfig;
+use super::gist;
 use super::pooling::{Finish, pool};
 use super::static_table::StaticTable;
 use super::tokenizer::TextTokenizer;
@@ -98,6 +99,18 @@ impl Encoder for CpuEncoder {
 
     fn count_tokens(&self, text: &str) -> usize {
         self.tokenizer.count(text)
+    }
+
+    fn skim(&self, query: &str, texts: &[&str]) -> Option<Vec<f32>> {
+        let Body::Bert(bert, _) = &self.body else {
+            return None;
+        };
+        let gist = |text| Some(bert.gist(&self.tokenizer.bare_ids(text).ok()?));
+        let query = gist(query)?;
+        texts
+            .iter()
+            .map(|text| Some(gist::likeness(&query, &gist(text)?)))
+            .collect()
     }
 
     fn precision(&self) -> Option<&'static str> {

@@ -14,6 +14,7 @@ mod weights;
 mod bert;
 mod cpu;
 mod dense;
+mod gist;
 mod kernels;
 mod linear;
 mod load;
@@ -96,6 +97,12 @@ pub trait Encoder: Send + Sync {
 
     /// Number of tokens `text` takes, special tokens left out, without cutting.
     fn count_tokens(&self, text: &str) -> usize;
+
+    /// How near each of `texts` seems to `query`, from -1 to 1, at a small part of the cost of encoding them: enough to
+    /// choose what to encode. None where there is no cheaper way, or no need of one.
+    fn skim(&self, _query: &str, _texts: &[&str]) -> Option<Vec<f32>> {
+        None
+    }
 
     /// What computes: "cpu", or the name of a GPU. Every answer names it.
     fn device(&self) -> &str {

@@ -712,6 +712,25 @@ fn progress_counts_every_text_and_ends_with_all() {
     }
 }
 
+#[test]
+fn skimming_finds_texts_of_the_same_words_near() {
+    let encoder = open(&golden("bert"));
+    let (query, longer) = (
+        "the quick brown fox",
+        "the quick brown fox jumps over the lazy dog",
+    );
+    let near = encoder.skim(query, &["tower", query, longer, ""]);
+    let near = near.expect("a transformer has word vectors");
+    assert!((near[1] - 1.0).abs() < 1e-5, "{near:?}");
+    assert!(near[1] > near[2] && near[2] > near[0], "{near:?}");
+    assert_eq!(near[3], 0.0, "nothing is like nothing");
+    let plain = open(&golden("static"));
+    assert!(
+        plain.skim(query, &[query]).is_none(),
+        "encoding is as cheap"
+    );
+}
+
 /// Replaces the table of `dir`, tensor `name` in f32, by whole numbers and the weights that are their units; gives what they
 /// stand for.
 fn quantize(dir: &Path, name: &str) -> (Vec<f32>, usize) {

@@ -173,6 +173,17 @@ impl TextTokenizer {
         Ok(())
     }
 
+    /// The ids of `text` without special tokens, as many as the longest input has.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::ids`].
+    pub(crate) fn bare_ids(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
+        let mut ids = Vec::new();
+        self.append(text, self.max_tokens, &mut ids)?;
+        ids.truncate(self.max_tokens);
+        Ok(ids)
+    }
+
     /// Appends ids without special tokens, at least `room` of them where the text has as many.
     fn append(&self, text: &str, room: usize, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
         let Some(words) = &self.words else {

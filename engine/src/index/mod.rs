@@ -11,6 +11,7 @@ mod prepare;
 mod publish;
 pub(crate) mod recover;
 mod session;
+mod stamp;
 mod tally;
 mod vectors;
 
@@ -24,10 +25,12 @@ use storage::Task;
 use storage::generation::Manifest;
 
 pub(crate) use publish::is_repair_unfinished;
-pub(crate) use session::{DocumentInput, PassageInput, Session, check_identity, identity_of};
+pub(crate) use session::{DocumentInput, PassageInput, Session};
+pub(crate) use stamp::{check_identity, identity_of};
 
 use crate::error::EngineError;
 use crate::ingest::split::SplitBudget;
+use crate::ingest::walk::is_empty_folder;
 use crate::report::{FileFailure, IndexReport, RemoveReport};
 use crate::request::{PassageBudget, ReadOptions};
 pub(crate) use plan::Scope;
@@ -81,7 +84,7 @@ pub(crate) fn run(
 }
 
 /// Every root that is there, if passages have another length now than those of the collection. Files below a root that
-/// is not there keep the passages they have.
+/// is not there, or stands empty, keep the passages they have.
 fn anew(
     session: &Session<'_>,
     scope: &Scope<'_>,
@@ -100,7 +103,7 @@ fn anew(
             .roots
             .iter()
             .map(PathBuf::from)
-            .filter(|root| root.exists()),
+            .filter(|root| root.exists() && !is_empty_folder(root)),
     );
     roots.sort();
     roots.dedup();

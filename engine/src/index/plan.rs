@@ -9,7 +9,7 @@ use storage::documents::DocumentRecord;
 use super::session::{DocumentInput, Session};
 use crate::error::EngineError;
 use crate::ingest::extract::EXTRACTOR_VERSION;
-use crate::ingest::walk::{FoundFile, Within, walk_within};
+use crate::ingest::walk::{FoundFile, Within, is_empty_folder, walk_within};
 use crate::report::IndexReport;
 use crate::request::ReadOptions;
 
@@ -62,6 +62,9 @@ pub(crate) fn plan(
     options: &ReadOptions,
     report: &mut IndexReport,
 ) -> Result<Plan, EngineError> {
+    if scope.within.is_none() && !options.allow_empty {
+        refuse_emptied(session, scope.roots)?;
+    }
     let mut found = Vec::new();
     let skip = [session.folder().to_owned()];
     walk_within(scope.roots, scope.within, options, &skip, |one| {
@@ -85,6 +88,19 @@ pub(crate) fn plan(
         candidates,
         missing,
     })
+}
+
+/// An empty folder of which documents are indexed may be the mount point of a drive. Only a person knows.
+fn refuse_emptied(session: &Session<'_>, roots: &[PathBuf]) -> Result<(), EngineError> {
+    for root in roots.iter().filter(|root| is_empty_folder(root)) {
+        let mut documents = 0;
+        session.each_document_below(root, |_| documents += 1)?;
+        if documents > 0 {
+            let path = root.clone();
+            return Err(EngineError::Emptied { path, documents });
+        }
+    }
+    Ok(())
 }
 
 fn candidates(

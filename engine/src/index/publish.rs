@@ -8,7 +8,8 @@ use storage::matrix::{Matrix, MatrixSegment, merge};
 use storage::{PassageId, Task};
 
 use super::lists::{IndexPolicy, Occasion};
-use super::session::{HEADING_SEPARATOR, PASSAGES, Session, stamp_of};
+use super::session::{HEADING_SEPARATOR, PASSAGES, Session};
+use super::stamp::stamp_of;
 use super::vectors::{Vectors, text_hash};
 use crate::bm25::{Bm25Index, StoredPassage};
 use crate::encoder::Encoder;

@@ -7,18 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage::documents::{DocumentRecord, DocumentStore, FailureRecord, PassageRecord};
-use storage::generation::{EncoderStamp, Generation, GenerationBuilder, WriterLock};
+use storage::generation::{Generation, GenerationBuilder, WriterLock};
 use storage::{DocumentId, PassageId, StorageError, Task};
 
 use super::lists::IndexPolicy;
 use super::plan::path_text;
 use super::prepare::TokenCounter;
-use super::publish::is_repair_unfinished;
-use super::recover;
 use super::tally::Tally;
 use super::vectors::{Vectors, text_hash};
 use crate::bm25::{Bm25Writer, Language, PassageDocument};
-use crate::encoder::{Encoder, EncoderIdentity};
 use crate::error::EngineError;
 use crate::ingest::context::{default_count, encoder_text};
 use crate::ingest::extract::EXTRACTOR_VERSION;
@@ -28,8 +25,8 @@ use crate::ingest::{FileKind, Source};
 use crate::report::IndexReport;
 use crate::request::PassageBudget;
 
-/// Memory tantivy may fill before it writes a segment, over all its threads.
-const BM25_MEMORY_BYTES: usize = 128 << 20;
+mod open;
+
 /// Key of the passages' [`PassageBudget`] in the manifest's settings.
 pub(super) const PASSAGES: &str = "passages";
 /// Between headings in the stored heading path.
@@ -79,93 +76,6 @@ pub(crate) struct Session<'l> {
 }
 
 impl<'l> Session<'l> {
-    /// Opens the stores for writing and brings them back to the current generation if a crash left them ahead of it.
-    pub(crate) fn open(
-        lock: &'l WriterLock,
-        encoder: Option<Arc<dyn Encoder>>,
-        report: &mut IndexReport,
-    ) -> Result<Self, EngineError> {
-        let mut session = Self::open_for_switch(lock, report)?;
-        session.vectors = open_vectors(encoder, session.base.as_ref())?;
-        Ok(session)
-    }
-
-    /// The same without any vectors, for [`Session::switch_encoder`].
-    pub(crate) fn open_for_switch(
-        lock: &'l WriterLock,
-        report: &mut IndexReport,
-    ) -> Result<Self, EngineError> {
-        lock.sweep();
-        let collection = lock.collection();
-        let base = collection.current()?;
-        let bm25 = open_bm25(&collection.bm25_dir(), base.as_ref())?;
-        let store = recover::open_store(collection, base.as_ref(), report)?;
-        let tally = base
-            .as_ref()
-            .map_or_else(Tally::default, |base| Tally::read(&base.manifest));
-        let roots = base
-            .as_ref()
-            .map_or_else(Vec::new, |base| base.manifest.roots.clone());
-        let base_passages = base
-            .as_ref()
-            .and_then(|base| base.manifest.settings.get(PASSAGES))
-            .cloned();
-        let repairing = base
-            .as_ref()
-            .is_some_and(|base| is_repair_unfinished(&base.manifest));
-        Ok(Self {
-            lock,
-            store,
-            bm25,
-            base,
-            vectors: None,
-            builder: None,
-            tally,
-            roots,
-            passages: passages_of(base_passages),
-            dirty: false,
-            index_policy: IndexPolicy::default(),
-            compacting: false,
-            repairing,
-        })
-    }
-
-    /// A session that starts from nothing, whatever was published: for reading everything below `roots` again, until
-    /// [`Session::end_repair`]. Passage ids go on where they were, since ids are never reused.
-    pub(crate) fn open_empty(
-        lock: &'l WriterLock,
-        encoder: Option<Arc<dyn Encoder>>,
-        roots: Vec<String>,
-    ) -> Result<Self, EngineError> {
-        let collection = lock.collection();
-        // May be what is damaged.
-        let base = collection.current().ok().flatten();
-        recover::restore_bm25(&collection.bm25_dir(), None)?;
-        let bm25 = open_bm25(&collection.bm25_dir(), None)?;
-        let store = DocumentStore::recreate(&collection.documents_dir())?;
-        if let Some(base) = &base {
-            store.reserve_ids(base.manifest.next_document, base.manifest.next_passage)?;
-        }
-        let vectors = open_vectors(encoder, None)?;
-        store.set_roots(&roots)?;
-        let tally = Tally::default();
-        Ok(Self {
-            lock,
-            store,
-            bm25,
-            base: None,
-            vectors,
-            builder: None,
-            tally,
-            roots,
-            passages: passages_of(None),
-            dirty: true,
-            index_policy: IndexPolicy::default(),
-            compacting: false,
-            repairing: true,
-        })
-    }
-
     /// The collection's own folder, never indexed.
     pub(crate) fn folder(&self) -> &Path {
         self.lock.collection().dir()
@@ -224,29 +134,36 @@ impl<'l> Session<'l> {
         Ok(self.store.paths_with_content(hash)?)
     }
 
-    /// Calls `on_path` with every document, and every file that could not be read, that is `root` or lies below it. A
-    /// file that could be read once and not the last time is met twice.
-    pub(crate) fn each_path_below(
+    /// Calls `on_path` with every document that is `root` or lies below it.
+    pub(crate) fn each_document_below(
         &self,
         root: &Path,
         mut on_path: impl FnMut(&str),
     ) -> Result<(), EngineError> {
         let text = path_text(root);
         let prefix = text.trim_end_matches('/');
-        let is_below = |path: &str| {
-            path.strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         for record in self.store.documents_under(prefix) {
             let path = record?.path;
-            if is_below(&path) {
+            if is_below(&path, prefix) {
                 on_path(&path);
             }
         }
+        Ok(())
+    }
+
+    /// The same with every file that could not be read; one that could be read once and not the last time is met twice.
+    pub(crate) fn each_path_below(
+        &self,
+        root: &Path,
+        mut on_path: impl FnMut(&str),
+    ) -> Result<(), EngineError> {
+        self.each_document_below(root, &mut on_path)?;
+        let text = path_text(root);
+        let prefix = text.trim_end_matches('/');
         let failures = self.store.failures_under(prefix)?;
         failures
             .iter()
-            .filter(|path| is_below(path))
+            .filter(|path| is_below(path, prefix))
             .for_each(|path| on_path(path));
         Ok(())
     }
@@ -424,82 +341,10 @@ impl<'l> Session<'l> {
     }
 }
 
-/// What a manifest says of its passages; one that says nothing was written when there was no wish to remember.
-fn passages_of(kept: Option<serde_json::Value>) -> serde_json::Value {
-    kept.unwrap_or_else(|| serde_json::json!(PassageBudget::default()))
-}
-
-fn open_bm25(dir: &Path, base: Option<&Generation>) -> Result<Bm25Writer, EngineError> {
-    let open = || Bm25Writer::open(dir, BM25_MEMORY_BYTES, rayon::current_num_threads());
-    let expected = base.map(|base| base.manifest.bm25.as_str());
-    if !recover::has_strays(dir, base)
-        && let Ok(writer) = open()
-        && writer.payload()?.as_deref() == expected
-    {
-        return Ok(writer);
-    }
-    // A crash left the working index ahead of the published one, or unreadable: start again from the published files.
-    recover::restore_bm25(dir, base)?;
-    Ok(open()?)
-}
-
-fn open_vectors(
-    encoder: Option<Arc<dyn Encoder>>,
-    base: Option<&Generation>,
-) -> Result<Option<Vectors>, EngineError> {
-    let known = base.and_then(|base| base.manifest.encoder.clone());
-    let stamp = match (&encoder, known) {
-        (None, None) => return Ok(None),
-        (None, Some(stamp)) => stamp,
-        (Some(encoder), Some(stamp)) => {
-            check_identity(&stamp, encoder.identity())?;
-            stamp
-        }
-        (Some(encoder), None) if base.is_some_and(|base| base.manifest.live > 0) => {
-            return Err(EngineError::EncoderIsNew {
-                name: encoder.identity().name.clone(),
-            });
-        }
-        (Some(encoder), None) => stamp_of(encoder.identity()),
-    };
-    let matrix = base.map(Generation::matrix).transpose()?.flatten();
-    let mut vectors = Vectors::new(stamp, encoder, matrix);
-    vectors.index = base.and_then(Generation::index_path);
-    Ok(Some(vectors))
-}
-
-/// What a manifest remembers of an encoder.
-pub(super) fn stamp_of(identity: &EncoderIdentity) -> EncoderStamp {
-    EncoderStamp {
-        hash: identity.hash.clone(),
-        name: identity.name.clone(),
-        family: identity.family.clone(),
-        dimension: identity.dimension,
-        max_tokens: identity.max_tokens,
-    }
-}
-
-/// Refuses an encoder other than the one the collection's vectors were made with.
-pub(crate) fn check_identity(
-    stamp: &EncoderStamp,
-    found: &EncoderIdentity,
-) -> Result<(), EngineError> {
-    if stamp.hash == found.hash {
-        return Ok(());
-    }
-    let (expected, found) = (Box::new(identity_of(stamp)), Box::new(found.clone()));
-    Err(EngineError::EncoderMismatch { expected, found })
-}
-
-/// The identity a manifest remembers.
-pub(crate) fn identity_of(stamp: &EncoderStamp) -> EncoderIdentity {
-    EncoderIdentity {
-        hash: stamp.hash.clone(),
-        name: stamp.name.clone(),
-        family: stamp.family.clone(),
-        dimension: stamp.dimension,
-        max_tokens: stamp.max_tokens,
-    }
+/// Whether `path` is `prefix` or lies below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn record_of(

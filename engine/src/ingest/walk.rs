@@ -204,6 +204,11 @@ pub fn absolute(path: &Path) -> PathBuf {
     clean
 }
 
+/// Whether `path` is a folder without anything in it. Where a drive was unmounted, its empty mount point stays behind.
+pub fn is_empty_folder(path: &Path) -> bool {
+    path.is_dir() && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 fn resolve_root(root: &Path) -> Result<PathBuf, WalkError> {
     let failed = |source| WalkError::Root {
         path: root.to_path_buf(),

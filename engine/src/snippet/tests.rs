@@ -85,28 +85,27 @@ fn a_match_deep_in_a_long_sentence_is_shown_with_words_before_it() {
 }
 
 #[test]
-fn the_best_sentence_is_the_callback_s_choice() {
+fn an_excerpt_starts_with_the_sentence_that_was_chosen() {
     let text = "The weather in the mountains is pleasant in June. Cats sleep for most of the day and night. Trains leave hourly from the station.";
     let matcher = matcher(text, Language::English, "cat trains", false);
-    let score = |sentences: &[&str]| {
-        sentences
-            .iter()
-            .map(|s| f32::from(u8::from(s.contains("Cats"))))
-            .collect()
-    };
-    let best = best_sentence(text, Language::English, &matcher, 50, score);
+    let sentences = Sentences::of(text);
+    let choices = sentences.choices(50);
+    assert_eq!(choices.len(), 3, "{choices:?}");
+    let cats = choices.iter().position(|choice| choice.starts_with("Cats"));
+    let best = sentences.excerpt(cats.unwrap(), Language::English, &matcher, 50);
     assert!(best.text.starts_with("…Cats sleep"), "{}", best.text);
     assert_eq!(&best.text[best.highlights[0].clone()], "Cats");
-    let none = best_sentence("", Language::English, &matcher, 50, |_| Vec::new());
-    assert_eq!(none, Snippet::default());
-    let nan = best_sentence(text, Language::English, &matcher, 50, |all| {
-        vec![f32::NAN; all.len()]
-    });
-    assert!(nan.text.starts_with("The weather"), "{}", nan.text);
-    let whole = best_sentence(text, Language::English, &matcher, 500, |_| {
-        panic!("a passage that fits needs no choice")
-    });
+    let beyond = sentences.excerpt(9, Language::English, &matcher, 50);
+    assert!(beyond.text.starts_with("The weather"), "{}", beyond.text);
+    assert!(sentences.choices(500).is_empty(), "it fits as a whole");
+    let whole = sentences.excerpt(0, Language::English, &matcher, 500);
     assert_eq!(whole.text, text);
+    let none = Sentences::of("");
+    assert!(none.choices(0).is_empty());
+    assert_eq!(
+        none.excerpt(0, Language::English, &matcher, 50),
+        Snippet::default()
+    );
 }
 
 #[test]
@@ -130,7 +129,8 @@ proptest! {
         budget in 0usize..80,
     ) {
         let matcher = matcher(&text, Language::German, &query, true);
-        let sentences = best_sentence(&text, Language::German, &matcher, budget, |all| vec![0.0; all.len()]);
+        let sentences = Sentences::of(&text);
+        let sentences = sentences.excerpt(sentences.choices(budget).len() / 2, Language::German, &matcher, budget);
         for shown in [snippet(&text, Language::German, &matcher, budget), sentences] {
             prop_assert!(shown.text.chars().count() <= budget + 2);
             prop_assert!(!shown.text.contains(char::is_control));

@@ -1,8 +1,10 @@
 use std::path::PathBuf;
 
 use engine::encoder::EncoderIdentity;
-use engine::report::{Check, FileFailure};
+use engine::report::{Check, DoctorReport, FileFailure, IndexStatus, Status};
+use engine::settings::Settings;
 
+use super::status::index_line;
 use super::*;
 
 fn plain(report: &impl Report) -> String {

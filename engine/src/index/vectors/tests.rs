@@ -6,7 +6,7 @@ use storage::matrix::MatrixSegment;
 use super::*;
 use crate::encoder::testing::HashingEncoder;
 use crate::encoder::{Embeddings, EncoderIdentity};
-use crate::index::session::stamp_of;
+use crate::index::stamp::stamp_of;
 
 /// Encodes a batch each time it is let through.
 struct Gated {
