@@ -156,7 +156,7 @@ impl ModelStore {
                 .into_owned(),
         };
         let target = self.dir.join(checked(&name)?);
-        let hash = load(&source, &name, Precision::F32)?
+        let hash = load(&source, &name, Precision::F32, None)?
             .identity()
             .hash
             .clone();
@@ -179,7 +179,7 @@ impl ModelStore {
                 .join(format!(".adding-{name}-{}", std::process::id())),
         );
         copy_model(source, &unfinished.0)?;
-        let identity = load(&unfinished.0, name, Precision::F32)?
+        let identity = load(&unfinished.0, name, Precision::F32, None)?
             .identity()
             .clone();
         let descriptor =
@@ -248,7 +248,8 @@ impl ModelStore {
         precision: Precision,
     ) -> Result<Arc<dyn Encoder>, ModelStoreError> {
         let entry = self.get(name)?;
-        let encoder = load(&entry.path, name, precision)?;
+        let kept = entry.path.join(format!("ready-{precision}.askm"));
+        let encoder = load(&entry.path, name, precision, Some(kept))?;
         if encoder.identity().hash == entry.identity.hash {
             Ok(encoder)
         } else {
@@ -372,10 +373,16 @@ impl ModelStore {
     }
 }
 
-fn load(dir: &Path, name: &str, precision: Precision) -> Result<Arc<dyn Encoder>, ModelError> {
+fn load(
+    dir: &Path,
+    name: &str,
+    precision: Precision,
+    kept: Option<PathBuf>,
+) -> Result<Arc<dyn Encoder>, ModelError> {
     let options = LoadOptions {
         name: Some(name.to_owned()),
         precision,
+        kept,
         ..LoadOptions::default()
     };
     crate::encoder::load(dir, &options)

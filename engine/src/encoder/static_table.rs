@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use super::error::ModelError;
-use super::weights::{Tensor, Weights};
+use super::kernels::level::{self, Level};
+use super::weights::{Numbers, Tensor, Weights};
 
 /// Token vectors.
 pub(crate) struct StaticTable {
@@ -19,6 +20,7 @@ pub(crate) struct StaticTable {
     weights: Vec<f32>,
     /// Token ids the table answers for.
     ids: usize,
+    level: Level,
 }
 
 impl StaticTable {
@@ -28,6 +30,24 @@ impl StaticTable {
     /// Missing file or tensor, a mapping past the end of the table.
     pub(crate) fn open(dir: &Path) -> Result<(Self, blake3::Hash), ModelError> {
         let weights = Weights::open(dir)?;
+        let table = Self::of(&weights)?;
+        let digest = table.digest(&weights)?;
+        Ok((table, digest))
+    }
+
+    /// The digest of the table, which was taken out of `weights`.
+    ///
+    /// # Errors
+    /// NaN or infinity among its numbers.
+    pub(crate) fn digest(&self, weights: &Weights) -> Result<blake3::Hash, ModelError> {
+        Ok(with_mapping(weights.digest()?, &self.mapping))
+    }
+
+    /// The table in `weights`, whose numbers are still to be looked at.
+    ///
+    /// # Errors
+    /// Missing tensor, a mapping past the end of the table.
+    pub(crate) fn of(weights: &Weights) -> Result<Self, ModelError> {
         let name = ["embeddings", "embedding.weight"]
             .into_iter()
             .find(|n| weights.has(n))
@@ -60,15 +80,14 @@ impl StaticTable {
         } else {
             Vec::new()
         };
-        let digest = with_mapping(weights.digest()?, &mapping);
-        let table = Self {
+        Ok(Self {
             rows,
             dimension,
             mapping,
             weights: factors,
             ids,
-        };
-        Ok((table, digest))
+            level: Level::best(),
+        })
     }
 
     /// Name of the table's tensor.
@@ -101,32 +120,35 @@ impl StaticTable {
         self.ids
     }
 
-    /// The mean over `ids` into `out`; zeros for no ids.
-    pub(crate) fn mean(&self, ids: &[u32], out: &mut [f32]) {
+    /// The mean over `ids` into `out`; zeros for no ids. `terms` is room for what it adds up.
+    pub(crate) fn mean(&self, ids: &[u32], terms: &mut Vec<(u32, f32)>, out: &mut [f32]) {
+        terms.clear();
+        terms.extend(ids.iter().map(|id| self.term(*id)));
         out.fill(0.0);
-        let mut buffer = Vec::new();
-        for id in ids.iter().map(|id| *id as usize) {
-            let row = self.mapping.get(id).map_or(id, |r| *r as usize);
-            let factor = self.weights.get(id).copied().unwrap_or(1.0);
-            let vector = self.row(row, &mut buffer);
-            out.iter_mut()
-                .zip(vector)
-                .for_each(|(o, x)| *o += factor * x);
+        match self.rows.numbers() {
+            Numbers::F32(table) => level::add_rows_f32(self.level, table, terms, out),
+            Numbers::F16(table) => level::add_rows_f16(self.level, table, terms, out),
+            Numbers::Bf16(table) => level::add_rows_bf16(self.level, table, terms, out),
+            Numbers::Unaligned => self.add_rows_one_by_one(terms, out),
         }
         let n = ids.len().max(1) as f32;
         out.iter_mut().for_each(|o| *o /= n);
     }
 
-    /// Row `row`, in place if it is stored as f32, otherwise through `buffer`.
-    fn row<'a>(&'a self, row: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        let d = self.dimension;
-        match self.rows.as_f32() {
-            Some(all) => &all[row * d..(row + 1) * d],
-            None => {
-                buffer.resize(d, 0.0);
-                self.rows.row(row, buffer);
-                buffer
-            }
+    /// Row and factor of a token.
+    fn term(&self, id: u32) -> (u32, f32) {
+        let row = self.mapping.get(id as usize).copied().unwrap_or(id);
+        (row, self.weights.get(id as usize).copied().unwrap_or(1.0))
+    }
+
+    /// For files whose numbers begin at odd addresses.
+    fn add_rows_one_by_one(&self, terms: &[(u32, f32)], out: &mut [f32]) {
+        let mut vector = vec![0.0; self.dimension];
+        for (row, factor) in terms {
+            self.rows.row(*row as usize, &mut vector);
+            out.iter_mut()
+                .zip(&vector)
+                .for_each(|(o, x)| *o += factor * x);
         }
     }
 }

@@ -18,6 +18,7 @@ use super::session::Session;
 use crate::bm25::Bm25Index;
 use crate::error::EngineError;
 use crate::report::IndexReport;
+use crate::threads;
 
 /// Passages from which on vectors are indexed: from here a search through the index takes half the time of comparing every
 /// vector, or less (`benches/RESULTS.md`).
@@ -225,11 +226,15 @@ impl Making<'_> {
     ) -> Result<Option<String>, EngineError> {
         let name = self.builder.index_name();
         let path = self.builder.dir().join(&name);
+        let pool = threads::indexing(self.builder.dir())?;
         match (step, old) {
             (Step::Without, _) => Ok(None),
             (Step::Keep, Some(old)) => Ok(Some(self.link(old)?)),
             (Step::Fold, Some(old)) => {
-                match self.try_new(&path, |keep| fold(&path, old, keep, None, self.task)) {
+                let task = self.task;
+                let fold =
+                    |keep: Option<&PassageSet>| pool.install(|| fold(&path, old, keep, None, task));
+                match self.try_new(&path, fold) {
                     Err(EngineError::Storage(error @ StorageError::Corrupt { .. })) => {
                         report.warnings.push(format!("{error}; it is made again"));
                         self.make(Step::Build, None, report)
@@ -238,8 +243,9 @@ impl Making<'_> {
                 }
             }
             (Step::Build, _) | (_, None) => {
+                let (matrix, task) = (&self.matrix, self.task);
                 self.try_new(&path, |keep| {
-                    build(&path, &self.matrix, keep, &params(), self.task)
+                    pool.install(|| build(&path, matrix, keep, &params(), task))
                 })?;
                 Ok(Some(name))
             }
