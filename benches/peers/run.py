@@ -40,7 +40,7 @@ class Peer:
 
 
 class Hnswlib(Peer):
-    settings = [{"ef": ef} for ef in (40, 60, 80, 120, 200, 300, 500)]
+    settings = [{"ef": ef} for ef in (40, 60, 80, 120, 160, 200, 300, 400, 500, 700)]
 
     def build(self, base, folder):
         import hnswlib
@@ -85,18 +85,37 @@ class Faiss(Peer):
         return self.index.search(queries, K)[1]
 
 
+def pairs(first, second, *rows):
+    """Settings of two parameters: for each (a, (b, ...)) of `rows` a with each b."""
+    return [{first: a, second: b} for a, each in rows for b in each]
+
+
 class FaissPQfs(Faiss):
     factory = "IVFLISTS,PQCODESx4fs,RFlat"
-    settings = [{"nprobe": n, "factor": f} for n in (16, 32, 64, 128, 256, 512, 1024) for f in (5, 10, 20, 40)]
+    settings = pairs("nprobe", "factor", (32, (5, 10)), (64, (5, 10, 20)), (128, (5, 10, 20)), (200, (10, 20, 40)),
+                     (300, (10, 20, 40)), (450, (20, 40)), (700, (20, 40, 80)), (1264, (40, 80)))
 
 
 class FaissRaBitQfs(Faiss):
     factory = "IVFLISTS,RaBitQfs,RFlat"
-    settings = [{"nprobe": n, "factor": f} for n in (32, 64, 128, 256, 512, 1024) for f in (10, 20, 40, 80)]
+    settings = pairs("nprobe", "factor", (64, (10, 20)), (128, (10, 20, 40)), (200, (20, 40)), (300, (20, 40)),
+                     (450, (40, 80)), (700, (40, 80, 160)), (1264, (80, 160)))
+
+
+class FaissHnsw(Faiss):
+    factory = "HNSW32"
+    settings = [{"ef": ef} for ef in (40, 80, 120, 200, 300, 500, 800)]
+
+    def search(self, queries, ef):
+        import faiss
+        faiss.omp_set_num_threads(1)
+        self.index.hnsw.efSearch = ef
+        return self.index.search(queries, K)[1]
 
 
 class Scann(Peer):
-    settings = [{"leaves": n, "reorder": r} for n in (30, 60, 120, 250, 500, 1000) for r in (60, 150, 300)]
+    settings = pairs("leaves", "reorder", (40, (60, 150)), (80, (60, 150)), (120, (60, 150, 300)), (180, (100, 150, 300)),
+                     (250, (100, 150, 300)), (400, (150, 300)), (600, (150, 300, 600)), (1264, (300, 600)))
 
     def path(self, folder):
         return os.path.join(folder, "scann")
@@ -120,7 +139,7 @@ class Scann(Peer):
 
 
 class Usearch(Peer):
-    settings = [{"ef": ef} for ef in (32, 64, 128, 256, 512)]
+    settings = [{"ef": ef} for ef in (32, 64, 96, 128, 192, 256, 400, 512, 800)]
 
     def build(self, base, folder):
         import numpy
@@ -144,7 +163,7 @@ class Usearch(Peer):
 
 
 class SymphonyQG(Peer):
-    settings = [{"ef": ef} for ef in (60, 80, 120, 160, 200, 300, 400, 600)]
+    settings = [{"ef": ef} for ef in (20, 30, 40, 60, 80, 100, 110, 120, 130, 160, 200, 300, 350, 380, 400, 600)]
 
     def build(self, base, folder):
         import rabitqlib
@@ -164,6 +183,7 @@ PEERS = {
     "hnswlib": Hnswlib,
     "FAISS IVF-PQfs": FaissPQfs,
     "FAISS RaBitQfs": FaissRaBitQfs,
+    "FAISS HNSW": FaissHnsw,
     "ScaNN": Scann,
     "usearch": Usearch,
     "SymphonyQG": SymphonyQG,

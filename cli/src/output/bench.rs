@@ -52,6 +52,8 @@ pub struct Curve {
     pub lists: usize,
     /// Seconds the build took, on all cores.
     pub build_s: f64,
+    /// Milliseconds to open the file again.
+    pub open_ms: f64,
     /// Size of the index file over its vectors; the matrix of the vectors themselves is not in it.
     pub bytes_per_vector: f64,
     /// Every vector compared.
@@ -70,6 +72,7 @@ impl Report for Curve {
             "threads": self.threads,
             "lists": self.lists,
             "build_s": self.build_s,
+            "open_ms": self.open_ms,
             "bytes_per_vector": self.bytes_per_vector,
             "exact_qps": self.exact.qps,
             "exact_qps_cpu": self.exact.qps_cpu,
@@ -90,11 +93,12 @@ impl Report for Curve {
         let (dim, threads) = (style::DIM, self.threads);
         writeln!(
             page,
-            "{} vectors of {} numbers in {} lists, built in {:.1} s, {:.1} bytes a vector",
+            "{} vectors of {} numbers in {} lists, built in {:.1} s, opened in {:.1} ms, {:.1} bytes a vector",
             HumanCount(self.vectors),
             self.dimension,
             HumanCount(self.lists as u64),
             self.build_s,
+            self.open_ms,
             self.bytes_per_vector
         )?;
         let many = if threads == 1 { "thread" } else { "threads" };
@@ -224,6 +228,7 @@ mod tests {
             threads: 1,
             lists: 3168,
             build_s: 31.26,
+            open_ms: 2.04,
             bytes_per_vector: 121.6,
             exact: rate(105.0),
             points: vec![point],
@@ -236,7 +241,7 @@ mod tests {
         curve.human(&mut page).expect("memory takes everything");
         let text = String::from_utf8(stream.into_inner()).expect("text");
         let expected = "\
-100,000 vectors of 384 numbers in 3,168 lists, built in 31.3 s, 121.6 bytes a vector
+100,000 vectors of 384 numbers in 3,168 lists, built in 31.3 s, opened in 2.0 ms, 121.6 bytes a vector
 queries a second, 1 thread
   nprobe  rescore     R@10     single   CPU time      batch
      150       64   0.9554     15,612     31,225     16,000

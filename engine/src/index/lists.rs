@@ -14,8 +14,10 @@ use storage::ivfpq::{BuildParams, Index, build, fold};
 use storage::matrix::{Matrix, MatrixSegment};
 use storage::{PassageId, PassageSet, StorageError, Task};
 
+use super::asking::questions;
 use super::session::Session;
 use crate::bm25::Bm25Index;
+use crate::encoder::Encoder;
 use crate::error::EngineError;
 use crate::report::IndexReport;
 use crate::threads;
@@ -137,10 +139,13 @@ impl Session<'_> {
         let Some(dimension) = segments.first().map(|s| s.dimension()).filter(|_| many) else {
             return Ok(());
         };
+        let passages = Bm25Index::open(&builder.dir().join("bm25"))?;
         let work = Making {
             builder,
             matrix: Matrix::new(dimension, segments)?,
-            live: Bm25Index::open(&builder.dir().join("bm25"))?.live().clone(),
+            live: passages.live().clone(),
+            passages,
+            encoder: self.vectors.as_ref().and_then(|v| v.encoder.clone()),
             task,
         };
         let old = match self.index_policy {
@@ -203,6 +208,9 @@ struct Making<'a> {
     builder: &'a GenerationBuilder<'a>,
     matrix: Matrix,
     live: RoaringBitmap,
+    passages: Bm25Index,
+    /// Asks the questions that recall is measured with; a session that merely removes has none.
+    encoder: Option<Arc<dyn Encoder>>,
     task: Task<'a>,
 }
 
@@ -226,15 +234,13 @@ impl Making<'_> {
     ) -> Result<Option<String>, EngineError> {
         let name = self.builder.index_name();
         let path = self.builder.dir().join(&name);
-        let pool = threads::indexing(self.builder.dir())?;
         match (step, old) {
             (Step::Without, _) => Ok(None),
             (Step::Keep, Some(old)) => Ok(Some(self.link(old)?)),
             (Step::Fold, Some(old)) => {
-                let task = self.task;
-                let fold =
-                    |keep: Option<&PassageSet>| pool.install(|| fold(&path, old, keep, None, task));
-                match self.try_new(&path, fold) {
+                let questions = self.questions(report)?;
+                let questions = questions.as_deref();
+                match self.try_new(&path, |keep| fold(&path, old, keep, questions, self.task)) {
                     Err(EngineError::Storage(error @ StorageError::Corrupt { .. })) => {
                         report.warnings.push(format!("{error}; it is made again"));
                         self.make(Step::Build, None, report)
@@ -243,12 +249,32 @@ impl Making<'_> {
                 }
             }
             (Step::Build, _) | (_, None) => {
-                let (matrix, task) = (&self.matrix, self.task);
+                let params = BuildParams {
+                    metric: Metric::InnerProduct,
+                    queries: self.questions(report)?,
+                    ..BuildParams::default()
+                };
                 self.try_new(&path, |keep| {
-                    pool.install(|| build(&path, matrix, keep, &params(), task))
+                    build(&path, &self.matrix, keep, &params, self.task)
                 })?;
                 Ok(Some(name))
             }
+        }
+    }
+
+    /// What recall is measured with; vectors of the collection itself where no questions can be had.
+    fn questions(&self, report: &mut IndexReport) -> Result<Option<Vec<f32>>, EngineError> {
+        let Some(encoder) = &self.encoder else {
+            return Ok(None);
+        };
+        match questions(&self.passages, &**encoder, self.task) {
+            Err(error) if !matches!(error, EngineError::Cancelled(_)) => {
+                report.warnings.push(format!(
+                    "{error}; the index measures its recall with vectors of its own"
+                ));
+                Ok(None)
+            }
+            questions => questions,
         }
     }
 
@@ -260,27 +286,21 @@ impl Making<'_> {
         Ok(name)
     }
 
-    /// Runs `make` on the live rows; what it leaves behind when it fails is removed.
+    /// Runs `make` on the live rows, on the threads of indexing; what it leaves behind when it fails is removed.
     fn try_new(
         &self,
         path: &Path,
-        make: impl FnOnce(Option<&PassageSet>) -> Result<(), StorageError>,
+        make: impl FnOnce(Option<&PassageSet>) -> Result<(), StorageError> + Send,
     ) -> Result<(), EngineError> {
+        let pool = threads::indexing(self.builder.dir())?;
         let all = self.live.len() == self.matrix.len() as u64;
         let keep: Option<PassageSet> = (!all).then(|| self.live.iter().map(PassageId).collect());
-        let made = make(keep.as_ref());
+        let made = pool.install(|| make(keep.as_ref()));
         if made.is_err() {
             // Not there if it failed early.
             let _ = std::fs::remove_file(path);
         }
         Ok(made?)
-    }
-}
-
-fn params() -> BuildParams {
-    BuildParams {
-        metric: Metric::InnerProduct,
-        ..BuildParams::default()
     }
 }
 

@@ -3,6 +3,7 @@
 //! `plan` compares the folders with the records, `prepare` reads and splits one file, `session` writes documents into
 //! the stores and publishes, and this page puts them in order.
 
+mod asking;
 pub(crate) mod failures;
 pub(crate) mod lists;
 mod plan;

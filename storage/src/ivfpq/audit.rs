@@ -1,7 +1,7 @@
 //! Does an index hold every row it should, and are its codes those of the matrix?
 
-use super::codebook::get_code;
 use super::encode::{Code, Encoder};
+use super::packing::get_code;
 use super::place::decode;
 use super::search::Index;
 use super::view::List;
@@ -97,7 +97,8 @@ impl Index {
                 else {
                     continue;
                 };
-                get_code(view.codes(), found.first_slot as usize + at, &mut stored);
+                let slot = found.first_slot as usize + at;
+                get_code(geometry.width, view.codes(), slot, &mut stored);
                 foreign += usize::from(!self.agrees(&encoder, row, list, &stored)?);
             }
         }
@@ -116,7 +117,7 @@ impl Index {
         }
         let made = encoder.encode(&row, &[list]);
         let same = |code: &Code| {
-            let equal = code.nibbles.iter().zip(stored).filter(|(a, b)| a == b);
+            let equal = code.numbers.iter().zip(stored).filter(|(a, b)| a == b);
             equal.count() as f64 >= AGREEMENT * stored.len() as f64
         };
         Ok(made.first().is_some_and(same))

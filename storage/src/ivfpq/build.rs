@@ -17,7 +17,7 @@ use super::source::Source;
 use super::train::{Trained, train};
 use super::writer::write;
 use crate::flat::Metric;
-use crate::kernels::scan::{GROUP, MAX_SUBSPACES};
+use crate::kernels::scan::{GROUP, Width};
 use crate::matrix::Matrix;
 use crate::{PassageSet, StorageError, Task};
 
@@ -32,10 +32,13 @@ pub struct BuildParams {
     /// Number of lists, 1 to 2^24; never more than vectors. Default `None`: 10 √n. More lists cost time to
     /// choose from, fewer cost time to scan.
     pub lists: Option<usize>,
-    /// 4-bit numbers a vector's code has, a multiple of 8 up to 496. Default `None`: three for every
-    /// eight coordinates kept. More make candidates better and scanning slower.
+    /// Bits of the numbers that a vector's code is made of. Default [`Width::Four`]; [`Width::Eight`] loses a little less with
+    /// the same bytes, at two thirds of the rate (`benches/RESULTS.md`).
+    pub width: Width,
+    /// Numbers a vector's code has, a multiple of 8 up to 496 of 4 bits, 240 of 8 bits. Default `None`: three bytes for
+    /// every sixteen coordinates kept. More make candidates better and scanning slower.
     pub subspaces: Option<usize>,
-    /// 4-bit numbers a centroid's code has, likewise. Default `None`: one for every two coordinates.
+    /// 4-bit numbers a centroid's code has, a multiple of 8 up to 496. Default `None`: one for every two coordinates.
     pub list_subspaces: Option<usize>,
     /// Lists a vector stands in, 1 or 2. Default 2: half the lists need probing, for twice the bytes.
     pub copies: usize,
@@ -55,6 +58,7 @@ impl Default for BuildParams {
         Self {
             metric: Metric::Cosine,
             lists: None,
+            width: Width::Four,
             subspaces: None,
             list_subspaces: None,
             copies: 2,
@@ -125,15 +129,16 @@ pub fn build(
 
 fn check(params: &BuildParams, dimension: usize) -> Result<(), StorageError> {
     let bad = |message: String| Err(StorageError::Invalid(message));
-    let codes =
-        |m: usize| (GROUP..=MAX_SUBSPACES - 2 * GROUP).contains(&m) && m.is_multiple_of(GROUP);
-    for m in [params.subspaces, params.list_subspaces]
-        .into_iter()
-        .flatten()
-    {
-        if !codes(m) {
+    let codes = [
+        (params.subspaces, params.width),
+        (params.list_subspaces, Width::Four),
+    ];
+    for (m, width) in codes {
+        let most = width.most() - 2 * GROUP;
+        if m.is_some_and(|m| !(GROUP..=most).contains(&m) || !m.is_multiple_of(GROUP)) {
             return bad(format!(
-                "{m} subspaces; a multiple of 8 from 8 to 496 is needed"
+                "{} subspaces; a multiple of 8 from 8 to {most} is needed",
+                m.unwrap_or_default()
             ));
         }
     }
@@ -202,6 +207,7 @@ fn geometry(
         recall_crc: 0,
         folded: 0,
         anisotropy: params.weight_along(),
+        width: params.width,
     }
 }
 

@@ -1,26 +1,30 @@
 //! How are a few hundred numbers written in a few dozen bytes?
 //!
 //! Product quantisation (Jégou, Douze, Schmid 2011): coordinates are cut into subspaces and each
-//! part is replaced by the nearest of 16 codewords, four bits.
+//! part is replaced by the nearest of 16 codewords, four bits, or of 256, eight bits.
 
 use rayon::prelude::*;
 
 use super::linear::{add_transposed_times, procrustes, times_transposed};
 use super::rng::Rng;
 use crate::kernels::Level;
-use crate::kernels::lut::{self, ENTRIES};
-use crate::kernels::scan::{BLOCK, GROUP, GROUP_CODE_BYTES};
+use crate::kernels::lut::{self, Words};
+use crate::kernels::scan::Width;
 use crate::{StorageError, Task};
 
 const ROUNDS: usize = 12;
+/// Most codewords of a subspace.
+pub(super) const MOST: usize = Width::Eight.entries();
 
 /// Codewords of m subspaces of d coordinates.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Codebook {
     /// End of each subspace's coordinates, (m); the last is d. Subspaces may be empty when m > d.
     pub(super) ends: Vec<u32>,
-    /// (d, 16) row-major: the codewords of subspace s are the columns of its rows.
+    /// (d, 16) or (d, 256) row-major: the codewords of subspace s are the columns of its rows.
     pub(super) words: Vec<f32>,
+    /// How many codewords a subspace has.
+    pub(super) width: Width,
 }
 
 /// Ends of `m` subspaces over `d` coordinates, as even as can be.
@@ -30,33 +34,33 @@ pub(super) fn even_ends(d: usize, m: usize) -> Vec<u32> {
 
 impl Codebook {
     /// Trains on `data` (n, d), n at least 1: k-means in each subspace.
-    pub(super) fn train(data: &[f32], d: usize, m: usize, seed: u64) -> Self {
-        let ends = even_ends(d, m);
-        let mut words = vec![0.0; d * ENTRIES];
+    pub(super) fn train(data: &[f32], d: usize, m: usize, width: Width, seed: u64) -> Self {
+        let (ends, entries) = (even_ends(d, m), width.entries());
+        let mut words = vec![0.0; d * entries];
         let mut rest = words.as_mut_slice();
         let mut parts = Vec::with_capacity(m);
         for s in 0..m {
             let (start, end) = bounds(&ends, s);
-            let (part, after) = rest.split_at_mut((end - start) * ENTRIES);
+            let (part, after) = rest.split_at_mut((end - start) * entries);
             parts.push((start, end, part));
             rest = after;
         }
         parts.into_par_iter().for_each(|(start, end, words)| {
-            let width = end - start;
+            let columns_of = end - start;
             let columns: Vec<f32> = data
                 .chunks_exact(d)
                 .flat_map(|x| &x[start..end])
                 .copied()
                 .collect();
-            init(&columns, width, words, seed ^ start as u64);
-            (0..ROUNDS).for_each(|_| refine(&columns, width, words));
+            init(&columns, columns_of, entries, words, seed ^ start as u64);
+            (0..ROUNDS).for_each(|_| refine(&columns, columns_of, entries, words));
         });
-        Self { ends, words }
+        Self { ends, words, width }
     }
 
     /// Moves the codewords towards `data` without starting over.
     fn refine(&mut self, data: &[f32], d: usize) {
-        let trained = self.ends.len();
+        let (trained, entries) = (self.ends.len(), self.entries());
         let ends = &self.ends;
         let parts: Vec<Vec<f32>> = (0..trained)
             .into_par_iter()
@@ -67,8 +71,8 @@ impl Codebook {
                     .flat_map(|x| &x[start..end])
                     .copied()
                     .collect();
-                let mut words = self.words[start * ENTRIES..end * ENTRIES].to_vec();
-                refine(&columns, end - start, &mut words);
+                let mut words = self.words[start * entries..end * entries].to_vec();
+                refine(&columns, end - start, entries, &mut words);
                 words
             })
             .collect();
@@ -80,15 +84,47 @@ impl Codebook {
         self.ends.len()
     }
 
-    /// Writes the code of `x` (d) to `codes` (m), one number below 16 each.
+    /// Codewords of a subspace.
+    pub(super) fn entries(&self) -> usize {
+        self.width.entries()
+    }
+
+    /// Coordinates covered.
+    pub(super) fn columns(&self) -> usize {
+        self.words.len() / self.entries()
+    }
+
+    /// What the kernels need of it.
+    pub(super) fn words(&self) -> Words<'_> {
+        Words {
+            ends: &self.ends,
+            words: &self.words,
+            entries: self.entries(),
+        }
+    }
+
+    /// The codewords of subspace `s`: (coordinates, entries).
+    pub(super) fn words_of(&self, s: usize) -> &[f32] {
+        let (start, end) = bounds(&self.ends, s);
+        &self.words[start * self.entries()..end * self.entries()]
+    }
+
+    /// The largest absolute number of each coordinate's codewords, (d).
+    pub(super) fn reach(&self) -> Vec<f32> {
+        let rows = self.words.chunks_exact(self.entries());
+        rows.map(|row| row.iter().fold(0.0, |most: f32, x| most.max(x.abs())))
+            .collect()
+    }
+
+    /// Writes the code of `x` (d) to `codes` (m), one number below 16 (256) each.
     pub(super) fn encode(&self, x: &[f32], codes: &mut [u8]) {
         let level = Level::best();
+        let mut distances = [0.0; MOST];
+        let distances = &mut distances[..self.entries()];
         for (s, code) in codes.iter_mut().enumerate() {
             let (start, end) = bounds(&self.ends, s);
-            let words = &self.words[start * ENTRIES..end * ENTRIES];
-            let mut distances = [0.0; ENTRIES];
-            lut::distances(level, &x[start..end], words, &mut distances);
-            *code = least(&distances);
+            lut::distances(level, &x[start..end], self.words_of(s), distances);
+            *code = least(distances);
         }
     }
 
@@ -96,7 +132,7 @@ impl Codebook {
     pub(super) fn decode(&self, codes: &[u8], x: &mut [f32]) {
         for (s, &code) in codes.iter().enumerate() {
             let (start, end) = bounds(&self.ends, s);
-            let words = self.words[start * ENTRIES..end * ENTRIES].chunks_exact(ENTRIES);
+            let words = self.words_of(s).chunks_exact(self.entries());
             for (x, words) in x[start..end].iter_mut().zip(words) {
                 *x = words[usize::from(code)];
             }
@@ -109,9 +145,10 @@ pub(super) fn bounds(ends: &[u32], s: usize) -> (usize, usize) {
     (start, ends[s] as usize)
 }
 
-fn least(distances: &[f32; ENTRIES]) -> u8 {
+/// The number of the first least distance.
+fn least(distances: &[f32]) -> u8 {
     let (mut best, mut code) = (f32::INFINITY, 0);
-    for (&distance, c) in distances.iter().zip(0u8..) {
+    for (&distance, c) in distances.iter().zip(0u8..=u8::MAX) {
         if distance < best {
             (best, code) = (distance, c);
         }
@@ -119,44 +156,44 @@ fn least(distances: &[f32; ENTRIES]) -> u8 {
     code
 }
 
-/// Sixteen rows of `data` as the first codewords.
-fn init(data: &[f32], width: usize, words: &mut [f32], seed: u64) {
+/// As many rows of `data` as there are `entries` are the first codewords.
+fn init(data: &[f32], width: usize, entries: usize, words: &mut [f32], seed: u64) {
     if width == 0 {
         return;
     }
     let mut rng = Rng::new(seed, 2);
     let n = data.len() / width;
-    for c in 0..ENTRIES {
+    for c in 0..entries {
         let chosen = rng.below(n);
         for i in 0..width {
-            words[i * ENTRIES + c] = data[chosen * width + i];
+            words[i * entries + c] = data[chosen * width + i];
         }
     }
 }
 
 /// One round of Lloyd's algorithm in one subspace; unused codewords become a random-looking member.
-fn refine(data: &[f32], width: usize, words: &mut [f32]) {
+fn refine(data: &[f32], width: usize, entries: usize, words: &mut [f32]) {
     if width == 0 {
         return;
     }
     let level = Level::best();
-    let (mut sums, mut counts) = (vec![0.0f64; words.len()], [0usize; ENTRIES]);
-    let mut distances = [0.0; ENTRIES];
+    let (mut sums, mut counts) = (vec![0.0f64; words.len()], vec![0usize; entries]);
+    let mut distances = vec![0.0; entries];
     for x in data.chunks_exact(width) {
         lut::distances(level, x, words, &mut distances);
         let code = usize::from(least(&distances));
         counts[code] += 1;
         for (i, &x) in x.iter().enumerate() {
-            sums[i * ENTRIES + code] += f64::from(x);
+            sums[i * entries + code] += f64::from(x);
         }
     }
     let n = data.len() / width;
     for (c, count) in counts.into_iter().enumerate() {
         let stray = (c * 7919 + 13) % n;
         for i in 0..width {
-            words[i * ENTRIES + c] = match count {
+            words[i * entries + c] = match count {
                 0 => data[stray * width + i],
-                count => (sums[i * ENTRIES + c] / count as f64) as f32,
+                count => (sums[i * entries + c] / count as f64) as f32,
             };
         }
     }
@@ -175,7 +212,7 @@ pub(super) fn learn_rotation(
 ) -> Result<Vec<f32>, StorageError> {
     let mut rotation = start;
     let mut turned = turn(data, d, &rotation);
-    let mut book = Codebook::train(&turned, d, m, seed);
+    let mut book = Codebook::train(&turned, d, m, Width::Four, seed);
     for round in 0..rounds {
         task.check()?;
         task.report("learning the rotation", round as u64, rounds as u64);
@@ -237,36 +274,4 @@ pub(super) fn allocate(variances: &[f64], m: usize) -> Vec<usize> {
         }
     }
     groups.into_iter().flat_map(|(_, at)| at).collect()
-}
-
-/// Puts the code of vector `at` of a list into its `blocks`; `codes` are nibbles one a byte (m).
-pub(super) fn put_code(blocks: &mut [u8], at: usize, codes: &[u8]) {
-    let groups = codes.len() / GROUP;
-    let (block, lane) = (at / BLOCK, at % BLOCK);
-    for (group, codes) in codes.chunks_exact(GROUP).enumerate() {
-        let start = (block * groups + group) * GROUP_CODE_BYTES + 4 * lane;
-        let (low, high) = codes.split_at(4);
-        for (byte, (low, high)) in blocks[start..start + 4]
-            .iter_mut()
-            .zip(low.iter().zip(high))
-        {
-            *byte = low | high << 4;
-        }
-    }
-}
-
-/// The code of vector `at` of a list: [`put_code`] undone.
-pub(super) fn get_code(blocks: &[u8], at: usize, codes: &mut [u8]) {
-    let groups = codes.len() / GROUP;
-    let (block, lane) = (at / BLOCK, at % BLOCK);
-    for (group, codes) in codes.chunks_exact_mut(GROUP).enumerate() {
-        let start = (block * groups + group) * GROUP_CODE_BYTES + 4 * lane;
-        let (low, high) = codes.split_at_mut(4);
-        for (byte, (low, high)) in blocks[start..start + 4]
-            .iter()
-            .zip(low.iter_mut().zip(high))
-        {
-            (*low, *high) = (byte & 15, byte >> 4);
-        }
-    }
 }

@@ -11,13 +11,16 @@ use super::train::{Trained, subtract};
 use super::view::View;
 use super::writer::{Lists, Slots};
 use crate::flat::Metric;
-use crate::kernels::scan::{BLOCK, GROUP};
+use crate::kernels::scan::Width;
+
 use crate::{StorageError, Task};
 
 /// Routing counts a list's radius this much: the share of it that its best member may stand closer.
 const SPREAD: f32 = 0.15;
-/// Codes of a vector's length, as sums of eight nibbles.
-pub(super) const NORM_CODES: u32 = 8 * 15;
+/// Largest code of a vector's length, the sum of a group of numbers.
+pub(super) fn norm_codes(width: Width) -> u32 {
+    (width.group() * (width.entries() - 1)) as u32
+}
 
 /// What the second pass fills.
 pub(super) struct Drawn {
@@ -39,8 +42,7 @@ pub(super) fn encode(
         norm: (trained.metric == Metric::L2).then_some(placed.norm),
         anisotropy: trained.anisotropy,
     };
-    let block_bytes = encoder.code_length() / 2 * BLOCK;
-    let mut slots = Slots::new(&placed.counts, block_bytes)?;
+    let mut slots = Slots::new(&placed.counts, encoder.width(), encoder.code_length())?;
     let mut spread = vec![0.0f32; placed.counts.len()];
     let work = |start: usize, rows: &[f32]| {
         let end = start + rows.len() / d;
@@ -52,7 +54,7 @@ pub(super) fn encode(
     stream(source, "encoding vectors", task, work, |(start, codes)| {
         for (at, code) in codes.chunks(copies).enumerate() {
             for code in code {
-                slots.push(code.list, source.id(start + at).0, &code.nibbles);
+                slots.push(code.list, source.id(start + at).0, &code.numbers);
                 spread[code.list as usize] += code.distance;
             }
         }
@@ -83,8 +85,8 @@ pub(super) struct Encoder<'a> {
 /// The code of a vector in one list.
 pub(super) struct Code {
     pub(super) list: u32,
-    /// One number below 16 a byte.
-    pub(super) nibbles: Vec<u8>,
+    /// One number a byte.
+    pub(super) numbers: Vec<u8>,
     /// Squared distance to the list's centroid.
     pub(super) distance: f32,
 }
@@ -102,9 +104,15 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// 4-bit numbers of a code.
+    /// Bits of a code's numbers.
+    pub(super) fn width(&self) -> Width {
+        self.model.codes.width
+    }
+
+    /// Numbers of a code.
     pub(super) fn code_length(&self) -> usize {
-        self.model.codes.subspaces() + if self.norm.is_some() { GROUP } else { 0 }
+        let length = usize::from(self.norm.is_some());
+        self.model.codes.subspaces() + length * self.width().group()
     }
 
     /// The codes of `rows` (n, d) in their `lists` (n, copies), row by row.
@@ -126,30 +134,31 @@ impl<'a> Encoder<'a> {
             &mut residual,
             kmeans::row(self.centroids, x.len(), list as usize),
         );
-        let mut nibbles = vec![0; self.code_length()];
-        let (code, length) = nibbles.split_at_mut(self.model.codes.subspaces());
+        let mut numbers = vec![0; self.code_length()];
+        let (code, length) = numbers.split_at_mut(self.model.codes.subspaces());
         self.model.codes.encode(&residual, code);
         if self.anisotropy > 1.0 {
             let book = &self.model.codes;
             score_aware::improve(book, &residual, x, self.anisotropy, code);
         }
         if let Some(norm) = self.norm {
-            put_length(squared(row) / 2.0, norm, length);
+            put_length(squared(row) / 2.0, norm, self.width(), length);
         }
         Code {
             list,
-            nibbles,
+            numbers,
             distance: squared(&residual),
         }
     }
 }
 
-/// Writes half a squared length as eight nibbles that add up to its code.
-fn put_length(half: f32, (low, step): (f32, f32), nibbles: &mut [u8]) {
-    let mut left = ((half - low) / step).round().clamp(0.0, NORM_CODES as f32) as u32;
-    for nibble in nibbles {
-        let part = left.min(15);
-        *nibble = part as u8;
+/// Writes half a squared length as numbers that add up to its code.
+fn put_length(half: f32, (low, step): (f32, f32), width: Width, numbers: &mut [u8]) {
+    let most = norm_codes(width) as f32;
+    let mut left = ((half - low) / step).round().clamp(0.0, most) as u32;
+    for number in numbers {
+        let part = left.min(width.entries() as u32 - 1);
+        *number = part as u8;
         left -= part;
     }
 }

@@ -11,11 +11,11 @@ use rayon::prelude::*;
 
 use super::assign;
 use super::build::covered;
-use super::codebook::get_code;
 use super::encode::{Encoder, routing};
 use super::kmeans::{self, half_squares};
 use super::layout::Geometry;
 use super::near::Near;
+use super::packing::get_code;
 use super::place::{decode, round_trip};
 use super::recall;
 use super::search::Index;
@@ -278,8 +278,7 @@ impl<'a> Folding<'a> {
         let (list_codes, decoded) = round_trip(&view.model.lists, &self.centroids, self.e);
         let encoder = Encoder::of(view, &decoded);
         let counts = self.counts();
-        let block_bytes = encoder.code_length() / 2 * crate::kernels::scan::BLOCK;
-        let mut slots = Slots::new(&counts, block_bytes)?;
+        let mut slots = Slots::new(&counts, encoder.width(), encoder.code_length())?;
         for (done, part) in self.places.chunks(kmeans::ROWS * 32).enumerate() {
             task.check()?;
             task.report(
@@ -324,7 +323,7 @@ impl<'a> Folding<'a> {
         let view = self.index.view();
         if let Some(slot) = place.slot {
             let mut code = vec![0; encoder.code_length()];
-            get_code(view.codes(), slot as usize, &mut code);
+            get_code(encoder.width(), view.codes(), slot as usize, &mut code);
             return Ok(code);
         }
         let at = self
@@ -336,7 +335,7 @@ impl<'a> Folding<'a> {
             .encode(&row, &[place.list])
             .pop()
             .ok_or_else(|| gone(place.id))?;
-        Ok(code.nibbles)
+        Ok(code.numbers)
     }
 
     /// Sum of squared distances to the centroid in each list.

@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
+use super::packing::block_bytes;
 use crate::StorageError;
 use crate::flat::Metric;
 use crate::format::{Field, Header, aligned};
-use crate::kernels::scan::{BLOCK, GROUP, GROUP_CODE_BYTES, MAX_SUBSPACES};
+use crate::kernels::scan::{BLOCK, GROUP, Width};
 use crate::matrix::MAX_DIMENSION;
 
 pub(crate) const VERSION: u32 = 1;
@@ -35,12 +36,13 @@ const RECALL_CRC: Field = LISTS_CRC.then("recall_crc", 4);
 const FLAGS: Field = RECALL_CRC.then("flags", 4);
 const FOLDED: Field = FLAGS.then("folded", 4);
 const ANISOTROPY: Field = FOLDED.then("anisotropy", 4);
-const RESERVED: Field = ANISOTROPY.then("reserved", 20);
+const CODE_BITS: Field = ANISOTROPY.then("code_bits", 4);
+const RESERVED: Field = CODE_BITS.then("reserved", 16);
 const HEADER_CRC: Field = RESERVED.then("header_crc", 4);
 
 /// All header fields in order, for the test that compares them with FORMAT.md.
 #[cfg(test)]
-pub(crate) const FIELDS: [Field; 25] = [
+pub(crate) const FIELDS: [Field; 26] = [
     MAGIC,
     VERSION_FIELD,
     METRIC,
@@ -64,6 +66,7 @@ pub(crate) const FIELDS: [Field; 25] = [
     FLAGS,
     FOLDED,
     ANISOTROPY,
+    CODE_BITS,
     RESERVED,
     HEADER_CRC,
 ];
@@ -111,6 +114,8 @@ pub(super) struct Geometry {
     pub(super) folded: usize,
     /// Weight of an error along a vector when its code is chosen; 1 for none.
     pub(super) anisotropy: f32,
+    /// Bits of a number of a vector's code; centroids have four.
+    pub(super) width: Width,
 }
 
 /// Start of each section, and the length of the file.
@@ -125,19 +130,20 @@ pub(super) struct Sections {
 }
 
 impl Geometry {
-    /// Groups of a vector's code; the L2 metric adds one for the length.
-    pub(super) fn groups(&self) -> usize {
-        self.subspaces / GROUP + usize::from(self.metric == Metric::L2)
+    /// Numbers of a vector's code with those of its length, a group that the L2 metric adds.
+    pub(super) fn code_length(&self) -> usize {
+        let length = usize::from(self.metric == Metric::L2);
+        self.subspaces + length * self.width.group()
     }
 
     /// Bytes of a block of vectors' codes.
     pub(super) fn block_bytes(&self) -> usize {
-        self.groups() * GROUP_CODE_BYTES
+        block_bytes(self.width, self.code_length())
     }
 
     /// Bytes of a block of centroids' codes.
     pub(super) fn list_block_bytes(&self) -> usize {
-        self.list_subspaces / GROUP * GROUP_CODE_BYTES
+        block_bytes(Width::Four, self.list_subspaces)
     }
 
     /// Lists rounded up to whole blocks.
@@ -149,7 +155,8 @@ impl Geometry {
     pub(super) fn model_bytes(&self) -> u64 {
         let (d, e) = (self.dimension as u64, self.inner as u64);
         let ends = (self.subspaces + self.list_subspaces) as u64;
-        4 * (ends + 2 * 16 * e) + 2 * d * e
+        let words = 16 + self.width.entries() as u64;
+        4 * (ends + words * e) + 2 * d * e
     }
 
     /// Bytes of the section "lists".
@@ -207,6 +214,7 @@ impl Geometry {
             (RECALL_CRC, self.recall_crc.into()),
             (FOLDED, self.folded as u64),
             (ANISOTROPY, self.anisotropy.to_bits().into()),
+            (CODE_BITS, self.width.bits() as u64),
         ];
         for (field, value) in numbers {
             field.put(&mut header, value);
@@ -224,6 +232,12 @@ impl Geometry {
             1 => Metric::Cosine,
             2 => Metric::L2,
             other => return Err(bad(format!("metric {other} where 0, 1 or 2 is expected"))),
+        };
+        let width = match CODE_BITS.get_u32(header) {
+            // Files from before the field have a zero there.
+            0 | 4 => Width::Four,
+            8 => Width::Eight,
+            other => return Err(bad(format!("code_bits {other} where 4 or 8 is expected"))),
         };
         let number = |field: Field| field.get_u32(header) as usize;
         let geometry = Self {
@@ -250,6 +264,7 @@ impl Geometry {
             folded: number(FOLDED),
             // Files from before the field have a zero there.
             anisotropy: f32::from_bits(ANISOTROPY.get_u32(header)).max(1.0),
+            width,
         };
         geometry.check().map_err(bad)?;
         let sections = geometry
@@ -267,12 +282,13 @@ impl Geometry {
 
     /// Are the numbers ones a writer would write?
     fn check(&self) -> Result<(), String> {
-        let codes = |m: usize| m > 0 && m.is_multiple_of(GROUP) && m <= MAX_SUBSPACES - GROUP;
+        let codes =
+            |m: usize, width: Width| m > 0 && m.is_multiple_of(GROUP) && m <= width.most() - GROUP;
         let tests = [
             ((1..=MAX_DIMENSION).contains(&self.dimension), "dimension"),
             ((1..=self.dimension).contains(&self.inner), "inner"),
-            (codes(self.subspaces), "subspaces"),
-            (codes(self.list_subspaces), "list_subspaces"),
+            (codes(self.subspaces, self.width), "subspaces"),
+            (codes(self.list_subspaces, Width::Four), "list_subspaces"),
             ((1..=1 << 24).contains(&self.lists), "lists"),
             (self.blocks <= 1 << 28, "blocks"),
             ((1..=2).contains(&self.copies), "copies"),

@@ -1,7 +1,7 @@
 //! Which vectors are nearest, without looking at all of them?
 //!
 //! An inverted file over product codes. Vectors are gathered in many small lists; a query reads only
-//! the lists that look best, scores their 4-bit codes with byte permutations, and scores the few
+//! the lists that look best, scores their codes, 4 bits a number, with byte permutations, and scores the few
 //! best again from the embedding matrix on disk. The exact search it stands in for, and its oracle, is
 //! [`crate::flat`].
 //!
@@ -25,17 +25,21 @@
 //!
 //! Not for a few thousand vectors: there the exact search is as fast, and exact.
 
+mod ask;
 mod assign;
 mod audit;
+mod batch;
 mod build;
 mod codebook;
 mod encode;
 mod fold;
+mod gather;
 mod kmeans;
 pub(crate) mod layout;
 mod linear;
 mod model;
 mod near;
+mod packing;
 mod pick;
 mod place;
 mod probe;
@@ -55,6 +59,8 @@ pub use build::{BuildParams, build};
 pub use fold::fold;
 pub use recall::Point;
 pub use search::{Answer, Index, Mode, SearchParams};
+
+pub use crate::kernels::scan::Width;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What has to be learned before a vector can be encoded?
 //!
-//! R, (e, d): the leading principal components of the vectors, turned so that 4-bit codes lose least
+//! R, (e, d): the leading principal components of the vectors, turned so that codes lose least
 //! (OPQ); codebooks of the centroids and of the residuals, in R's coordinates.
 
 use half::f16;
@@ -11,6 +11,7 @@ use super::layout::Geometry;
 use super::linear::{add_transposed_times, eigen, times_transposed};
 use crate::StorageError;
 use crate::Task;
+use crate::kernels::scan::Width;
 
 /// Share of the squared lengths that the kept components must hold.
 const KEPT: f64 = 0.96;
@@ -60,16 +61,17 @@ impl Model {
     pub(super) fn read(geometry: &Geometry, bytes: &[u8]) -> Option<Self> {
         let e = geometry.inner;
         let mut rest = bytes;
-        let mut book = |m: usize| {
+        let mut book = |m: usize, width: Width| {
             let (ends, after) = rest.split_at_checked(4 * m)?;
-            let (words, after) = after.split_at_checked(4 * 16 * e)?;
+            let (words, after) = after.split_at_checked(4 * width.entries() * e)?;
             rest = after;
             let ends: Vec<u32> = numbers(ends);
             let covers = ends.is_sorted() && ends.last() == Some(&(e as u32));
             let words = numbers(words);
-            covers.then_some(Codebook { ends, words })
+            covers.then_some(Codebook { ends, words, width })
         };
-        let (lists, codes) = (book(geometry.list_subspaces)?, book(geometry.subspaces)?);
+        let lists = book(geometry.list_subspaces, Width::Four)?;
+        let codes = book(geometry.subspaces, geometry.width)?;
         let rotation = numbers(rest);
         Some(Self {
             dimension: geometry.dimension,

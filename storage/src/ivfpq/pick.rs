@@ -19,9 +19,11 @@ pub(super) fn pick(
     picked: &mut Vec<u32>,
 ) {
     let bar = lowest_bar(level, routes, nprobe);
-    let good = (0u32..).zip(routes).filter(|&(_, &route)| route >= bar);
+    picked.clear();
+    lut::numbers_from(level, routes, bar, picked);
+    let key = |&list: &u32| u64::from(descending(routes[list as usize])) << 32 | u64::from(list);
     keys.clear();
-    keys.extend(good.map(|(list, &route)| u64::from(descending(route)) << 32 | u64::from(list)));
+    keys.extend(picked.iter().map(key));
     if keys.len() > nprobe {
         keys.select_nth_unstable(nprobe - 1);
         keys.truncate(nprobe);

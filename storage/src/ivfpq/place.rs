@@ -1,12 +1,13 @@
 //! Which lists does every vector stand in, and what do its codewords have to fit?
 
 use super::assign;
-use super::codebook::{Codebook, get_code, put_code};
-use super::encode::NORM_CODES;
+use super::codebook::Codebook;
+use super::encode::norm_codes;
 use super::kmeans::row;
 use super::linear::squared;
 use super::model::{Model, turned};
 use super::near::Near;
+use super::packing::{block_bytes, get_code, put_code};
 use super::rng::Rng;
 use super::score_aware;
 use super::source::Source;
@@ -71,7 +72,13 @@ pub(super) fn place(
     let means = means(&sums, &counts, &trained.centroids, e);
     let (list_codes, decoded) = round_trip(&trained.lists, &means, e);
     let (residuals, directions) = code_sample(source, trained, &rotation, &lists, &decoded)?;
-    let mut codes = Codebook::train(&residuals, e, trained.subspaces, trained.seed);
+    let mut codes = Codebook::train(
+        &residuals,
+        e,
+        trained.subspaces,
+        trained.width,
+        trained.seed,
+    );
     if trained.anisotropy > 1.0 {
         score_aware::refine(&mut codes, &residuals, &directions, trained.anisotropy);
     }
@@ -88,7 +95,7 @@ pub(super) fn place(
     };
     let norm = (
         low,
-        ((lengths.1 - low) / NORM_CODES as f32).max(f32::MIN_POSITIVE),
+        ((lengths.1 - low) / norm_codes(trained.width) as f32).max(f32::MIN_POSITIVE),
     );
     Ok(Placed {
         model,
@@ -116,28 +123,29 @@ fn means(sums: &[f32], counts: &[u32], centroids: &[f32], e: usize) -> Vec<f32> 
 /// Codes of `rows` (n, e) in whole blocks, and the rows behind them.
 pub(super) fn round_trip(book: &Codebook, rows: &[f32], e: usize) -> (Vec<u8>, Vec<f32>) {
     let m = book.subspaces();
-    let mut codes = vec![0; (rows.len() / e).div_ceil(BLOCK) * m / 2 * BLOCK];
+    let blocks = (rows.len() / e).div_ceil(BLOCK);
+    let mut codes = vec![0; blocks * block_bytes(book.width, m)];
     let mut decoded = vec![0.0; rows.len()];
-    let mut nibbles = vec![0; m];
+    let mut numbers = vec![0; m];
     for (at, (x, out)) in rows
         .chunks_exact(e)
         .zip(decoded.chunks_exact_mut(e))
         .enumerate()
     {
-        book.encode(x, &mut nibbles);
-        book.decode(&nibbles, out);
-        put_code(&mut codes, at, &nibbles);
+        book.encode(x, &mut numbers);
+        book.decode(&numbers, out);
+        put_code(book.width, &mut codes, at, &numbers);
     }
     (codes, decoded)
 }
 
 /// The rows behind `codes`: the centroids of an index that was opened.
 pub(super) fn decode(book: &Codebook, codes: &[u8], count: usize, e: usize) -> Vec<f32> {
-    let mut nibbles = vec![0; book.subspaces()];
+    let mut numbers = vec![0; book.subspaces()];
     let mut rows = vec![0.0; count * e];
     for (at, out) in rows.chunks_exact_mut(e).enumerate() {
-        get_code(codes, at, &mut nibbles);
-        book.decode(&nibbles, out);
+        get_code(book.width, codes, at, &mut numbers);
+        book.decode(&numbers, out);
     }
     rows
 }

@@ -7,10 +7,10 @@
 
 use rayon::prelude::*;
 
-use super::codebook::{Codebook, bounds};
+use super::codebook::{Codebook, MOST, bounds};
 use super::linear::{dot, squared};
 use crate::kernels::Level;
-use crate::kernels::lut::{self, ENTRIES};
+use crate::kernels::lut;
 
 /// Times every subspace of a code is looked at again.
 const SWEEPS: usize = 3;
@@ -26,12 +26,13 @@ fn direction(vector: &[f32]) -> Vec<f32> {
     vector.iter().map(|x| x * scale).collect()
 }
 
-/// Lowers the loss of `codes`, one number below 16 for each subspace, of the residual `x` of `vector`.
+/// Lowers the loss of `codes`, one number for each subspace, of the residual `x` of `vector`.
 pub(super) fn improve(book: &Codebook, x: &[f32], vector: &[f32], weight: f32, codes: &mut [u8]) {
     let u = direction(vector);
-    let mut along = vec![0.0; codes.len() * ENTRIES];
-    lut::tables(Level::best(), &u, &book.ends, &book.words, &mut along);
-    let along_code = |s: usize, code: u8| along[s * ENTRIES + usize::from(code)];
+    let entries = book.entries();
+    let mut along = vec![0.0; codes.len() * entries];
+    lut::tables(Level::best(), &u, book.words(), &mut along);
+    let along_code = |s: usize, code: u8| along[s * entries + usize::from(code)];
     let coded: f32 = (0..codes.len()).map(|s| along_code(s, codes[s])).sum();
     // u · r of the whole residual.
     let mut left = dot(&u, x) - coded;
@@ -53,11 +54,11 @@ pub(super) fn improve(book: &Codebook, x: &[f32], vector: &[f32], weight: f32, c
 /// The code of subspace `s` with the least loss; `along` is u · r for a code.
 fn cheapest(book: &Codebook, x: &[f32], s: usize, weight: f32, along: impl Fn(u8) -> f32) -> u8 {
     let (start, end) = bounds(&book.ends, s);
-    let words = &book.words[start * ENTRIES..end * ENTRIES];
-    let mut losses = [0.0; ENTRIES];
-    lut::distances(Level::best(), &x[start..end], words, &mut losses);
+    let mut losses = [0.0; MOST];
+    let losses = &mut losses[..book.entries()];
+    lut::distances(Level::best(), &x[start..end], book.words_of(s), losses);
     let (mut best, mut least) = (0, f32::INFINITY);
-    for (code, distance) in (0u8..).zip(losses) {
+    for (code, &mut distance) in (0u8..=u8::MAX).zip(losses) {
         let loss = distance + (weight - 1.0) * along(code) * along(code);
         if loss < least {
             (best, least) = (code, loss);
@@ -69,7 +70,7 @@ fn cheapest(book: &Codebook, x: &[f32], s: usize, weight: f32, along: impl Fn(u8
 /// Moves the codewords of `book` towards a lower loss on the residuals `data` (n, d) of `vectors` (n, d), of which a few
 /// thousand are enough: codewords only drift.
 pub(super) fn refine(book: &mut Codebook, data: &[f32], vectors: &[f32], weight: f32) {
-    let (m, d) = (book.subspaces(), width(book));
+    let (m, d) = (book.subspaces(), book.columns());
     let rows: Vec<usize> = crate::flat::spread(data.len() / d, SAMPLE).collect();
     let pick = |from: &[f32]| -> Vec<f32> {
         let rows = rows.iter().flat_map(|at| &from[at * d..(at + 1) * d]);
@@ -90,32 +91,28 @@ pub(super) fn refine(book: &mut Codebook, data: &[f32], vectors: &[f32], weight:
     }
 }
 
-/// Coordinates that `book` covers.
-fn width(book: &Codebook) -> usize {
-    book.words.len() / ENTRIES
-}
-
 /// Solves for the codewords of one subspace after the other, the codes being given: a codeword c of members x with
 /// directions u fulfils Σ (I + (η - 1) u uᵀ) c = Σ x + (η - 1) u (u · x + the rest of u · r).
 fn move_words(book: &mut Codebook, data: &[f32], vectors: &[f32], weight: f32, codes: &[u8]) {
-    let (m, d) = (book.subspaces(), width(book));
+    let (m, d) = (book.subspaces(), book.columns());
     let directions: Vec<f32> = vectors.chunks_exact(d).flat_map(direction).collect();
     let mut left: Vec<f32> = left_along(book, data, &directions, codes);
     for s in 0..m {
         let (start, end) = bounds(&book.ends, s);
         let w = end - start;
-        let mut systems = vec![System::new(w); ENTRIES];
+        let entries = book.entries();
+        let mut systems = vec![System::new(w); entries];
         let rows = data.chunks_exact(d).zip(directions.chunks_exact(d));
         for ((x, u), (codes, left)) in rows.zip(codes.chunks_exact(m).zip(&left)) {
             let (x, u, code) = (&x[start..end], &u[start..end], usize::from(codes[s]));
             let rest = left + along(u, book, start, code);
             systems[code].add(x, u, weight - 1.0, rest);
         }
-        let old = book.words[start * ENTRIES..end * ENTRIES].to_vec();
+        let old = book.words_of(s).to_vec();
         for (code, system) in systems.into_iter().enumerate() {
             let Some(word) = system.solve() else { continue };
             for (i, x) in word.into_iter().enumerate() {
-                book.words[(start + i) * ENTRIES + code] = x as f32;
+                book.words[(start + i) * entries + code] = x as f32;
             }
         }
         for ((u, codes), left) in directions
@@ -124,7 +121,7 @@ fn move_words(book: &mut Codebook, data: &[f32], vectors: &[f32], weight: f32, c
             .zip(&mut left)
         {
             let (u, code) = (&u[start..end], usize::from(codes[s]));
-            let before: f32 = (0..w).map(|i| u[i] * old[i * ENTRIES + code]).sum();
+            let before: f32 = (0..w).map(|i| u[i] * old[i * entries + code]).sum();
             *left += before - along(u, book, start, code);
         }
     }
@@ -132,13 +129,13 @@ fn move_words(book: &mut Codebook, data: &[f32], vectors: &[f32], weight: f32, c
 
 /// u · c of the part `u` of a direction from coordinate `start` on.
 fn along(u: &[f32], book: &Codebook, start: usize, code: usize) -> f32 {
-    let word = |i: usize| book.words[(start + i) * ENTRIES + code];
+    let word = |i: usize| book.words[(start + i) * book.entries() + code];
     u.iter().enumerate().map(|(i, u)| u * word(i)).sum()
 }
 
 /// u · r of each row.
 fn left_along(book: &Codebook, data: &[f32], directions: &[f32], codes: &[u8]) -> Vec<f32> {
-    let (m, d) = (book.subspaces(), width(book));
+    let (m, d) = (book.subspaces(), book.columns());
     let mut decoded = vec![0.0; d];
     let rows = data.chunks_exact(d).zip(directions.chunks_exact(d));
     rows.zip(codes.chunks_exact(m))
@@ -211,6 +208,7 @@ impl System {
 mod tests {
     use super::*;
     use crate::ivfpq::rng::Rng;
+    use crate::kernels::scan::Width;
 
     fn loss(book: &Codebook, x: &[f32], vector: &[f32], weight: f32, codes: &[u8]) -> f32 {
         let mut decoded = vec![0.0; x.len()];
@@ -230,7 +228,7 @@ mod tests {
     fn every_sweep_and_every_move_of_the_codewords_lowers_the_loss() {
         let (n, d, m, weight) = (600, 20, 8, 6.0);
         let (data, vectors) = sample(n, d);
-        let mut book = Codebook::train(&data, d, m, 1);
+        let mut book = Codebook::train(&data, d, m, Width::Four, 1);
         let mut codes = vec![0u8; n * m];
         let total = |book: &Codebook, codes: &[u8]| -> f32 {
             let rows = data.chunks_exact(d).zip(vectors.chunks_exact(d));
@@ -263,7 +261,7 @@ mod tests {
     #[test]
     fn without_weight_the_nearest_code_stays() {
         let (data, vectors) = sample(50, 12);
-        let book = Codebook::train(&data, 12, 8, 1);
+        let book = Codebook::train(&data, 12, 8, Width::Four, 1);
         for (x, vector) in data.chunks_exact(12).zip(vectors.chunks_exact(12)) {
             let mut codes = [0u8; 8];
             book.encode(x, &mut codes);

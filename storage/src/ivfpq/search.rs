@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use super::ask::Asker;
+use super::batch;
 use super::recall::Point;
 use super::settle::FEW;
 use super::view::View;
@@ -86,6 +89,7 @@ pub struct Index {
     pub(super) tail: usize,
     /// First row of each segment, and the number of rows at the end.
     pub(super) starts: Vec<usize>,
+    pub(super) asker: Asker,
     pub(super) scan: Scan,
     pub(super) level: Level,
 }
@@ -112,6 +116,7 @@ impl Index {
         }
         let tail = first_row_from(&matrix, view.geometry.covered);
         Ok(Self {
+            asker: Asker::new(&view.model),
             view,
             matrix,
             tail,
@@ -221,7 +226,8 @@ impl Index {
         Ok(self.settle(params, keep.map(PassageSet::len))?.is_some())
     }
 
-    /// [`Index::search`] for many queries, (n, dimension) row-major, shared between all threads: the same answers.
+    /// [`Index::search`] for many queries, (n, dimension) row-major, shared between all threads: the same answers, sooner,
+    /// because lists and rows are read once for many queries.
     ///
     /// # Errors
     /// Those of [`Index::search`], [`StorageError::Invalid`] for numbers that are no whole queries, or the caller's
@@ -236,12 +242,42 @@ impl Index {
         let dimension = self.matrix.dimension();
         flat::check_batch(queries, dimension)?;
         queries
-            .par_chunks_exact(dimension)
-            .map(|query| {
+            .chunks_exact(dimension)
+            .try_for_each(|query| flat::check(&self.matrix, query))?;
+        let threads = rayon::current_num_threads();
+        let share = (queries.len() / dimension).div_ceil(threads);
+        let share = share.clamp(batch::LEAST, batch::MOST);
+        let (done, total) = (AtomicU64::new(0), (queries.len() / dimension) as u64);
+        let parts: Vec<Vec<Answer>> = queries
+            .par_chunks(share * dimension)
+            .map(|queries| {
                 task.check()?;
-                self.search(query, params, keep)
+                let answers = self.search_some(queries, params, keep)?;
+                let count = answers.len() as u64;
+                let done = done.fetch_add(count, Ordering::Relaxed) + count;
+                task.report("searching the index", done, total);
+                Ok(answers)
             })
-            .collect()
+            .collect::<Result<_, StorageError>>()?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    /// The answers of one thread's queries.
+    fn search_some(
+        &self,
+        queries: &[f32],
+        params: &SearchParams,
+        keep: Option<&PassageSet>,
+    ) -> Result<Vec<Answer>, StorageError> {
+        let dimension = self.matrix.dimension();
+        let setting = self.settle(params, keep.map(PassageSet::len))?;
+        match setting.filter(|_| queries.len() >= batch::LEAST * dimension) {
+            Some(setting) => self.probe_many(queries, params.k, setting, keep),
+            None => queries
+                .chunks_exact(dimension)
+                .map(|query| self.search(query, params, keep))
+                .collect(),
+        }
     }
 
     fn exact(

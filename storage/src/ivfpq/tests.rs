@@ -15,6 +15,7 @@ mod damage;
 mod measure;
 
 const METRICS: [Metric; 3] = [Metric::InnerProduct, Metric::Cosine, Metric::L2];
+const WIDTHS: [Width; 2] = [Width::Four, Width::Eight];
 
 /// `n` vectors in about `n / 12` clusters.
 fn clustered(n: usize, d: usize, seed: u64) -> Vec<f32> {
@@ -101,12 +102,13 @@ proptest! {
         n in 1usize..300,
         d in 1usize..40,
         copies in 1usize..3,
+        width in prop::sample::select(&WIDTHS[..]),
         metric in prop::sample::select(&METRICS[..]),
         seed in 0u64..1000,
         every in 1u32..4,
     ) {
         let folder = TempDir::new().unwrap();
-        let params = BuildParams { copies, seed, lists: Some(9), ..params(metric) };
+        let params = BuildParams { copies, seed, width, lists: Some(9), ..params(metric) };
         let index = built(&folder, &clustered(n, d, seed), d, &params);
         let keep: PassageSet = (0..n as u32).filter(|id| id % every == 0).map(PassageId).collect();
         for query in clustered(4, d, seed + 1).chunks_exact(d) {
@@ -119,10 +121,15 @@ proptest! {
 
 #[test]
 fn every_metric_reaches_its_target() {
-    for metric in METRICS {
+    let each = METRICS.map(|metric| (metric, Width::Four));
+    for (metric, width) in each.into_iter().chain([(Metric::L2, Width::Eight)]) {
         let folder = TempDir::new().unwrap();
         let (n, d) = (4000, 32);
-        let index = built(&folder, &clustered(n, d, 1), d, &params(metric));
+        let asked = BuildParams {
+            width,
+            ..params(metric)
+        };
+        let index = built(&folder, &clustered(n, d, 1), d, &asked);
         let queries: Vec<f32> = clustered(n, d, 1)
             .into_iter()
             .take(60 * d)
@@ -155,31 +162,28 @@ fn every_metric_reaches_its_target() {
 
 #[test]
 fn every_kernel_gives_the_same_answer() {
-    let folder = TempDir::new().unwrap();
     let d = 48;
-    let path = folder.path().join("index.ivf");
-    let index = built(
-        &folder,
-        &clustered(2000, d, 2),
-        d,
-        &params(Metric::InnerProduct),
-    );
-    let matrix = index.matrix().clone();
-    let query = &clustered(9, d, 3)[..d];
-    let ask = SearchParams {
-        nprobe: Some(20),
-        rescore: Some(40),
-        ..SearchParams::default()
-    };
-    let expected = index.search(query, &ask, None).unwrap();
-    for scan in Scan::available() {
-        let index = Index::open(&path, matrix.clone()).unwrap().with_scan(scan);
-        assert_eq!(
-            index.search(query, &ask, None).unwrap(),
-            expected,
-            "{}",
-            scan.name()
-        );
+    for width in WIDTHS {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("index.ivf");
+        let asked = BuildParams {
+            width,
+            ..params(Metric::InnerProduct)
+        };
+        let index = built(&folder, &clustered(2000, d, 2), d, &asked);
+        let matrix = index.matrix().clone();
+        let query = &clustered(9, d, 3)[..d];
+        let ask = SearchParams {
+            nprobe: Some(20),
+            rescore: Some(40),
+            ..SearchParams::default()
+        };
+        let expected = index.search(query, &ask, None).unwrap();
+        for scan in Scan::available() {
+            let index = Index::open(&path, matrix.clone()).unwrap().with_scan(scan);
+            let found = index.search(query, &ask, None).unwrap();
+            assert_eq!(found, expected, "{width:?} {}", scan.name());
+        }
     }
 }
 
@@ -304,6 +308,11 @@ fn senseless_parameters_are_refused_with_the_reason() {
     for bad in [
         BuildParams {
             subspaces: Some(12),
+            ..BuildParams::default()
+        },
+        BuildParams {
+            width: Width::Eight,
+            subspaces: Some(248),
             ..BuildParams::default()
         },
         BuildParams {

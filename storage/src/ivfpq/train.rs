@@ -11,7 +11,7 @@ use super::near::Near;
 use super::rng::Rng;
 use super::source::Source;
 use crate::flat::Metric;
-use crate::kernels::scan::{BLOCK, GROUP, MAX_SUBSPACES};
+use crate::kernels::scan::{BLOCK, GROUP, Width};
 use crate::{StorageError, Task};
 
 /// Most bytes of training vectors held at a time.
@@ -27,6 +27,8 @@ pub(super) struct Trained {
     pub(super) centroids: Vec<f32>,
     pub(super) lists: Codebook,
     pub(super) subspaces: usize,
+    /// Bits of a number of a vector's code.
+    pub(super) width: Width,
     pub(super) copies: usize,
     pub(super) anisotropy: f32,
     pub(super) metric: Metric,
@@ -50,21 +52,25 @@ pub(super) fn train(
     drop(sample);
     task.report("finding lists", 0, 0);
     let centroids = kmeans::train(&reduced, e, count, params.seed, task)?;
-    let subspaces = params.subspaces.unwrap_or_else(|| whole_groups(e * 3 / 8));
+    let subspaces = params.subspaces.unwrap_or_else(|| {
+        // The same bytes whatever the bits of a number.
+        whole_groups(e * 3 / 2 / params.width.bits(), params.width)
+    });
     let residuals = residuals(&reduced, e, &centroids, params.seed);
     let turn = model::rotation(&residuals, e, subspaces, params.seed, task)?;
     let centroids = turned(&centroids, e, &turn);
     let list_subspaces = params
         .list_subspaces
-        .unwrap_or_else(|| whole_groups(e.div_ceil(2)));
+        .unwrap_or_else(|| whole_groups(e.div_ceil(2), Width::Four));
     Ok(Trained {
         rotation: model::compose(&turn, &principal, e)
             .into_iter()
             .map(f16::from_f32)
             .collect(),
-        lists: Codebook::train(&centroids, e, list_subspaces, params.seed),
+        lists: Codebook::train(&centroids, e, list_subspaces, Width::Four, params.seed),
         centroids,
         subspaces,
+        width: params.width,
         copies: params.copies.min(count),
         anisotropy: params.weight_along(),
         metric: params.metric,
@@ -78,9 +84,9 @@ fn default_lists(n: usize) -> usize {
     many.min(n / 8).next_multiple_of(BLOCK)
 }
 
-fn whole_groups(m: usize) -> usize {
+fn whole_groups(m: usize, width: Width) -> usize {
     m.next_multiple_of(GROUP)
-        .clamp(GROUP, MAX_SUBSPACES - 2 * GROUP)
+        .clamp(GROUP, width.most() - 2 * GROUP)
 }
 
 /// Up to `count` live rows; one zero vector when there are none.

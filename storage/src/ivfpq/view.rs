@@ -35,6 +35,7 @@ pub(super) struct View {
 pub(super) struct List<'a> {
     /// Whole blocks.
     pub(super) codes: &'a [u8],
+    pub(super) blocks: usize,
     /// Vectors in them.
     pub(super) vectors: usize,
     /// Slot of the first; slots index [`View::ids`].
@@ -166,6 +167,7 @@ impl View {
         }
         Ok(List {
             codes,
+            blocks: end - start,
             vectors: self.counts()[at] as usize,
             first_slot: (start * BLOCK) as u32,
         })

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::codebook::put_code;
 use super::layout::Geometry;
 use super::model::Model;
+use super::packing::{block_bytes, put_code};
 use super::recall::Point;
-use crate::kernels::scan::BLOCK;
+use crate::kernels::scan::{BLOCK, Width};
 use crate::{StorageError, disk};
 
 /// Everything a file holds but the vectors' codes, ids and measurements.
@@ -23,6 +23,7 @@ pub(super) struct Lists {
 
 /// Codes and ids in the order of the lists, each list padded to whole blocks.
 pub(super) struct Slots {
+    width: Width,
     block_bytes: usize,
     /// First block of each list, and the number of blocks at the end.
     starts: Vec<u32>,
@@ -43,14 +44,20 @@ pub(super) fn starts(counts: &[u32]) -> Option<Vec<u32>> {
 }
 
 impl Slots {
-    /// Room for `counts` vectors a list.
-    pub(super) fn new(counts: &[u32], block_bytes: usize) -> Result<Self, StorageError> {
+    /// Room for `counts` vectors a list, with codes of `code_length` numbers.
+    pub(super) fn new(
+        counts: &[u32],
+        width: Width,
+        code_length: usize,
+    ) -> Result<Self, StorageError> {
+        let block_bytes = block_bytes(width, code_length);
         let starts = starts(counts).filter(|starts| starts[counts.len()] < 1 << 28);
         let starts = starts.ok_or_else(|| {
             StorageError::Invalid("an index holds at most four thousand million codes".into())
         })?;
         let blocks = starts[counts.len()] as usize;
         Ok(Self {
+            width,
             block_bytes,
             starts,
             counts: counts.to_vec(),
@@ -60,7 +67,7 @@ impl Slots {
         })
     }
 
-    /// Appends a vector to `list`, which has room left; `code` is one nibble a byte.
+    /// Appends a vector to `list`, which has room left; `code` is one number a byte.
     pub(super) fn push(&mut self, list: u32, id: u32, code: &[u8]) {
         let list = list as usize;
         let at = self.filled[list] as usize;
@@ -69,6 +76,7 @@ impl Slots {
         self.ids[start * BLOCK + at] = id;
         let end = self.starts[list + 1] as usize;
         put_code(
+            self.width,
             &mut self.codes[start * self.block_bytes..end * self.block_bytes],
             at,
             code,

@@ -41,95 +41,134 @@ macro_rules! per_level {
     };
 }
 
-/// Adds qᵢ · codebook\[i\]\[c\] over the coordinates i of a subspace, for its 16 codes c. `codebook` is
-/// (query.len(), 16) row-major.
+/// Adds qᵢ · codebook\[i\]\[c\] over the coordinates i of a subspace, for 16 of its codes c. `codebook` begins with the first of
+/// them and has `entries` codewords a coordinate.
 #[inline(always)]
-fn products_body(query: &[f32], codebook: &[f32], out: &mut [f32; ENTRIES]) {
+fn products_body(query: &[f32], codebook: &[f32], entries: usize) -> [f32; ENTRIES] {
     let mut sums = [0.0f32; ENTRIES];
-    for (&q, row) in query.iter().zip(codebook.chunks_exact(ENTRIES)) {
-        for (sum, &c) in sums.iter_mut().zip(row) {
+    for (at, &q) in query.iter().enumerate() {
+        for (sum, &c) in sums.iter_mut().zip(sixteen(codebook, at * entries)) {
             *sum += q * c;
         }
     }
-    *out = sums;
+    sums
+}
+
+/// The 16 numbers from `at` on, which are there.
+#[inline(always)]
+fn sixteen(numbers: &[f32], at: usize) -> &[f32; ENTRIES] {
+    const NONE: [f32; ENTRIES] = [0.0; ENTRIES];
+    let found = numbers.get(at..).and_then(|rest| rest.first_chunk());
+    debug_assert!(found.is_some());
+    found.unwrap_or(&NONE)
 }
 
 per_level! {
-    /// Squared distances of `vector` to the 16 codewords of a subspace; `codebook` is
-    /// (vector.len(), 16) row-major.
-    distances / distances_body(vector: &[f32], codebook: &[f32], out: &mut [f32; ENTRIES])
+    /// Squared distances of `vector` to the codewords of a subspace, `out.len()` of them, a multiple of 16; `codebook` is
+    /// (vector.len(), out.len()) row-major.
+    distances / distances_body(vector: &[f32], codebook: &[f32], out: &mut [f32])
 }
 
 #[inline(always)]
-fn distances_body(vector: &[f32], codebook: &[f32], out: &mut [f32; ENTRIES]) {
-    let mut sums = [0.0f32; ENTRIES];
-    for (&x, row) in vector.iter().zip(codebook.chunks_exact(ENTRIES)) {
-        for (sum, &c) in sums.iter_mut().zip(row) {
-            *sum += (x - c) * (x - c);
+fn distances_body(vector: &[f32], codebook: &[f32], out: &mut [f32]) {
+    let entries = out.len();
+    for (part, out) in out.as_chunks_mut::<ENTRIES>().0.iter_mut().enumerate() {
+        let mut sums = [0.0f32; ENTRIES];
+        for (at, &x) in vector.iter().enumerate() {
+            for (sum, &c) in sums
+                .iter_mut()
+                .zip(sixteen(codebook, at * entries + part * ENTRIES))
+            {
+                *sum += (x - c) * (x - c);
+            }
         }
+        *out = sums;
     }
-    *out = sums;
+}
+
+/// The codewords of all subspaces.
+#[derive(Debug, Clone, Copy)]
+pub struct Words<'a> {
+    /// End of the coordinates of each subspace.
+    pub ends: &'a [u32],
+    /// (dimension, entries) row-major.
+    pub words: &'a [f32],
+    /// Codewords of a subspace, a multiple of 16.
+    pub entries: usize,
 }
 
 per_level! {
-    /// The tables of all subspaces as f32: entry c of subspace s, at `out[16 s + c]`, is the
-    /// inner product of the query's coordinates there and codeword c. `ends[s]` is the
-    /// end of the coordinates of subspace s; `codebooks` is (dimension, 16) row-major.
-    tables / tables_body(query: &[f32], ends: &[u32], codebooks: &[f32], out: &mut [f32])
+    /// The tables of all subspaces as f32: entry c of subspace s, at `out[entries · s + c]`, is the inner product of the
+    /// query's coordinates there and codeword c.
+    tables / tables_body(query: &[f32], words: Words<'_>, out: &mut [f32])
 }
 
 #[inline(always)]
-fn tables_body(query: &[f32], ends: &[u32], codebooks: &[f32], out: &mut [f32]) {
+fn tables_body(query: &[f32], words: Words<'_>, out: &mut [f32]) {
+    let entries = words.entries;
     let mut start = 0;
-    for (&end, out) in ends.iter().zip(out.as_chunks_mut::<ENTRIES>().0) {
+    for (&end, out) in words.ends.iter().zip(out.chunks_exact_mut(entries)) {
         let end = end as usize;
-        products_body(
-            &query[start..end],
-            &codebooks[start * ENTRIES..end * ENTRIES],
-            out,
-        );
+        let own = &words.words[start * entries..end * entries];
+        for (part, out) in out.as_chunks_mut::<ENTRIES>().0.iter_mut().enumerate() {
+            let from = (part * ENTRIES).min(own.len());
+            *out = products_body(&query[start..end], &own[from..], entries);
+        }
         start = end;
     }
 }
 
 per_level! {
-    /// Rounds tables to bytes: entry = round((table - its least entry) / step), step being the widest
-    /// table's range over 254.9. Returns (sum of the least entries, step); the score of a code is then
-    /// sum + step · (sum of its bytes), within step / 2 a subspace. Leaves `tables` less their least entries.
-    to_bytes / to_bytes_body(tables: &mut [f32], out: &mut [u8]) -> (f32, f32)
+    /// How far from nought the entries of each subspace's table may lie: `out[s]` = Σ |qᵢ| reachᵢ over its coordinates, `reach`
+    /// being the largest absolute number of a coordinate's codewords. Returns the largest.
+    bounds / bounds_body(query: &[f32], ends: &[u32], reach: &[f32], out: &mut [f32]) -> f32
 }
 
 #[inline(always)]
-fn to_bytes_body(tables: &mut [f32], out: &mut [u8]) -> (f32, f32) {
-    let (mut least_sum, mut widest) = (0.0f32, 0.0f32);
-    for table in tables.as_chunks_mut::<ENTRIES>().0 {
-        let (least, most) = extremes(table);
-        least_sum += least;
-        widest = widest.max(most - least);
-        table.iter_mut().for_each(|entry| *entry -= least);
-    }
-    // Above 2^-100, so that its inverse is finite; 254.9 keeps the widest entry at or below 255.
-    let step = (widest / 254.9).max(f32::MIN_POSITIVE * 67_108_864.0);
-    let scale = 1.0 / step;
-    for (entry, out) in tables.iter().zip(out) {
-        // Added to 2^23, the low bits of the sum are the rounded number.
-        *out = (entry * scale + 8_388_608.0).to_bits() as u8;
-    }
-    (least_sum, step)
-}
-
-#[inline(always)]
-fn extremes(table: &[f32; ENTRIES]) -> (f32, f32) {
-    let (mut low, mut high) = (*table, *table);
-    let mut width = ENTRIES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            low[lane] = low[lane].min(low[lane + width]);
-            high[lane] = high[lane].max(high[lane + width]);
+fn bounds_body(query: &[f32], ends: &[u32], reach: &[f32], out: &mut [f32]) -> f32 {
+    let (mut start, mut most) = (0, 0.0f32);
+    for (&end, out) in ends.iter().zip(out) {
+        let end = end as usize;
+        let mut sum = 0.0f32;
+        for (q, reach) in query[start..end].iter().zip(&reach[start..end]) {
+            sum += q.abs() * reach;
         }
-        width /= 2;
+        most = if sum > most { sum } else { most };
+        *out = sum;
+        start = end;
     }
-    (low[0], high[0])
+    most
+}
+
+per_level! {
+    /// The tables of all subspaces as bytes: entry = round((inner product + bound of its subspace) · scale). With `bounds` as
+    /// [`bounds`] makes them and `scale` at most 254.9 over twice the largest, every entry fits; the score of a
+    /// code is the sum of its bytes over `scale`, less the bounds, within half a unit a subspace.
+    bytes / bytes_body(query: &[f32], words: Words<'_>, bounds: &[f32], scale: f32, out: &mut [u8])
+}
+
+#[inline(always)]
+fn bytes_body(query: &[f32], words: Words<'_>, bounds: &[f32], scale: f32, out: &mut [u8]) {
+    let Words {
+        ends,
+        words,
+        entries,
+    } = words;
+    let mut start = 0;
+    let tables = out.chunks_exact_mut(entries);
+    for ((&end, &bound), out) in ends.iter().zip(bounds).zip(tables) {
+        let end = end as usize;
+        let own = &words[start * entries..end * entries];
+        for (part, out) in out.as_chunks_mut::<ENTRIES>().0.iter_mut().enumerate() {
+            let from = (part * ENTRIES).min(own.len());
+            let sums = products_body(&query[start..end], &own[from..], entries);
+            for (sum, out) in sums.iter().zip(out) {
+                // Added to 2^23, the low bits of the sum are the rounded number.
+                *out = ((sum + bound) * scale + 8_388_608.0).to_bits() as u8;
+            }
+        }
+        start = end;
+    }
 }
 
 per_level! {
@@ -182,6 +221,42 @@ fn count_from_body(scores: &[f32], bar: f32) -> usize {
         count += u32::from(score >= bar);
     }
     count as usize
+}
+
+per_level! {
+    /// Appends the numbers of the scores that are at least `bar`, ascending.
+    numbers_from / numbers_from_body(scores: &[f32], bar: f32, out: &mut Vec<u32>)
+}
+
+#[inline(always)]
+fn numbers_from_body(scores: &[f32], bar: f32, out: &mut Vec<u32>) {
+    let (rows, rest) = scores.as_chunks::<ENTRIES>();
+    let mut first = 0;
+    for row in rows {
+        push_numbers(mask_from(row, bar), first, out);
+        first += ENTRIES as u32;
+    }
+    push_numbers(mask_from(rest, bar), first, out);
+}
+
+/// Appends `first` plus the number of each bit of `mask`.
+#[inline(always)]
+fn push_numbers(mask: u32, first: u32, out: &mut Vec<u32>) {
+    let mut left = mask;
+    while left != 0 {
+        out.push(first + left.trailing_zeros());
+        left &= left - 1;
+    }
+}
+
+/// Bit i: the score i of at most 16 is at least `bar`.
+#[inline(always)]
+fn mask_from(row: &[f32], bar: f32) -> u32 {
+    let mut mask = 0;
+    for (lane, &score) in row.iter().enumerate() {
+        mask |= u32::from(score >= bar) << lane;
+    }
+    mask
 }
 
 per_level! {

@@ -20,6 +20,7 @@ mod scan_avx512;
 #[cfg(target_arch = "aarch64")]
 mod scan_neon;
 pub mod topk;
+pub mod turn;
 
 /// A set of instructions some kernel is written for, slowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

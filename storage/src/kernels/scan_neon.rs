@@ -1,7 +1,8 @@
 //! How are 4-bit codes scored with NEON?
 //!
 //! `tbl` with four registers looks up 16 nibbles in a 64-byte table; pairwise additions bring the
-//! four bytes of a vector together.
+//! four bytes of a vector together. A table of 256 entries takes four `tbl`, each of which gives nought for the codes of the
+//! other three quarters.
 
 #![allow(unsafe_code)]
 
@@ -9,7 +10,7 @@ use std::arch::aarch64::*;
 
 use super::scan::{BLOCK, Candidate, GROUP_CODE_BYTES, GROUP_TABLE_BYTES, Run, Scan, keep, lanes};
 
-pub(super) const SCAN: Scan = Scan::new("neon", sums, above);
+pub(super) const SCAN: Scan = Scan::new("neon", sums, above, above_wide);
 
 /// The sums of one block.
 ///
@@ -67,18 +68,77 @@ unsafe fn above(run: Run<'_>, tables: &[u8], base: i32, bar: i32, out: &mut Vec<
     for (at, block) in blocks.enumerate() {
         // SAFETY: the block has `groups` groups.
         let sums = unsafe { block_sums(block.as_ptr(), tables.as_ptr(), groups) };
-        let passes = sums
-            .iter()
-            .map(|sum| u32::from(sum.wrapping_add(base) > bar));
-        let mask = passes
-            .zip(0..)
-            .fold(0, |mask, (pass, lane)| mask | pass << lane);
-        keep(
-            mask & lanes(run.vectors, at),
-            &sums,
-            base,
-            run.first_slot + (at * BLOCK) as u32,
-            out,
-        );
+        pass(run, &sums, at, base, bar, out);
+    }
+}
+
+/// Keeps the vectors of block `at` that pass, given their sums.
+fn pass(
+    run: Run<'_>,
+    sums: &[i32; BLOCK],
+    at: usize,
+    base: i32,
+    bar: i32,
+    out: &mut Vec<Candidate>,
+) {
+    let passes = sums
+        .iter()
+        .map(|sum| u32::from(sum.wrapping_add(base) > bar));
+    let mask = passes
+        .zip(0..)
+        .fold(0, |mask, (pass, lane)| mask | pass << lane);
+    let slot = run.first_slot + (at * BLOCK) as u32;
+    keep(mask & lanes(run.vectors, at), sums, base, slot, out);
+}
+
+/// The sums of one block of 8-bit codes.
+///
+/// # Safety
+/// The CPU has NEON; `block` has `subspaces` times 16 bytes, `tables` 256 bytes a subspace, of which there are at most 256.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn wide_sums(block: *const u8, tables: *const u8, subspaces: usize) -> [i32; BLOCK] {
+    let mut out = [0; BLOCK];
+    // SAFETY: the caller promises the subspaces' codes and entries; `out` has 16 numbers.
+    unsafe {
+        let (mut low, mut high) = (vdupq_n_u16(0), vdupq_n_u16(0));
+        for subspace in 0..subspaces {
+            let code = vld1q_u8(block.add(subspace * BLOCK));
+            let mut entries = vdupq_n_u8(0);
+            for quarter in 0..4u8 {
+                let at = 256 * subspace + 64 * usize::from(quarter);
+                let table = vld1q_u8_x4(tables.add(at));
+                let index = vsubq_u8(code, vdupq_n_u8(64 * quarter));
+                entries = vorrq_u8(entries, vqtbl4q_u8(table, index));
+            }
+            low = vaddw_u8(low, vget_low_u8(entries));
+            high = vaddw_high_u8(high, entries);
+        }
+        let parts = [
+            vmovl_u16(vget_low_u16(low)),
+            vmovl_high_u16(low),
+            vmovl_u16(vget_low_u16(high)),
+            vmovl_high_u16(high),
+        ];
+        for (quarter, part) in parts.into_iter().enumerate() {
+            vst1q_s32(
+                out.as_mut_ptr().add(4 * quarter),
+                vreinterpretq_s32_u32(part),
+            );
+        }
+    }
+    out
+}
+
+/// # Safety
+/// As the type of [`Scan`]'s wide above.
+#[target_feature(enable = "neon")]
+unsafe fn above_wide(run: Run<'_>, tables: &[u8], base: i32, bar: i32, out: &mut Vec<Candidate>) {
+    let subspaces = tables.len() / 256;
+    let blocks = run.codes.chunks_exact(subspaces * BLOCK);
+    for (at, block) in blocks.enumerate() {
+        // SAFETY: the block has `subspaces` subspaces.
+        let sums = unsafe { wide_sums(block.as_ptr(), tables.as_ptr(), subspaces) };
+        pass(run, &sums, at, base, bar, out);
     }
 }

@@ -4,7 +4,6 @@
 //! answer the index found is measured on a sample and given back with the pool.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -110,18 +109,11 @@ impl Vectors<'_> {
             target_recall: self.target_recall,
             ..SearchParams::default()
         };
-        let dimension = self.matrix.dimension();
-        let (done, total) = (AtomicU64::new(0), (queries.len() / dimension) as u64);
-        queries
-            .par_chunks(dimension)
-            .map(|query| {
-                task.check()?;
-                let answer = index.search(query, &params, None)?;
-                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                task.report("searching the index", done, total);
-                Ok(places(answer.hits))
-            })
-            .collect()
+        let answers = index.search_batch(queries, &params, None, task)?;
+        Ok(answers
+            .into_iter()
+            .map(|answer| places(answer.hits))
+            .collect())
     }
 
     /// Candidates for every training query: the nearest `depth` passages that the guards let through. `queries` are the

@@ -23,6 +23,8 @@ use crate::refresh::Encoded;
 const DEV_DEPTH: usize = 100;
 /// Training queries that the figures are measured on.
 const FIGURE_QUERIES: usize = 200;
+/// Training queries that an index measures its recall with.
+const MEASURED: usize = 256;
 
 impl Run<'_> {
     /// Whether the encoder as it is now has to be handed over: at the start, after each round and at the end.
@@ -147,6 +149,7 @@ impl Run<'_> {
         let path = encoded.folder.join("passages.ivfpq");
         let params = BuildParams {
             metric: self.metric(),
+            queries: some_rows(&encoded.queries, encoded.passages.dimension()),
             ..BuildParams::default()
         };
         build(&path, &encoded.passages, None, &params, task)?;
@@ -308,4 +311,16 @@ impl Run<'_> {
         )?;
         self.tell(Event::Diagnostics(figures))
     }
+}
+
+/// Up to [`MEASURED`] of the rows (n, d), evenly spread; `None` without rows.
+fn some_rows(rows: &[f32], d: usize) -> Option<Vec<f32>> {
+    let step = (rows.len() / d).div_ceil(MEASURED).max(1);
+    let some: Vec<f32> = rows
+        .chunks_exact(d)
+        .step_by(step)
+        .flatten()
+        .copied()
+        .collect();
+    (!some.is_empty()).then_some(some)
 }

@@ -26,6 +26,8 @@ use crate::session::Session;
 const ROWS: usize = 4096;
 /// Queries that exact search is timed with: it is slow and steady.
 const EXACT_QUERIES: usize = 64;
+/// Times the index file is opened.
+const OPENED: usize = 5;
 /// Recall below which a setting of the index's own choice is of no interest.
 const LEAST_RECALL: f32 = 0.8;
 /// Settings measured at most, where none are given.
@@ -99,10 +101,12 @@ fn built(
     let params = BuildParams {
         metric: args.metric.into(),
         lists: args.lists,
+        width: args.code_bits.into(),
         subspaces: args.subspaces,
         list_subspaces: args.list_subspaces,
         copies: args.copies,
         seed: args.seed,
+        queries: sample(args)?,
         ..BuildParams::default()
     };
     let path = scratch.dir.join(format!("{name}.ivf"));
@@ -122,14 +126,24 @@ fn built(
     Ok((Index::open(&path, matrix)?, seconds))
 }
 
+fn sample(args: &AnnArgs) -> anyhow::Result<Option<Vec<f32>>> {
+    let Some(path) = &args.sample else {
+        return Ok(None);
+    };
+    Ok(Some(NpyReader::open(path)?.read_all()?))
+}
+
 /// A name for what base and parameters decide.
 fn name(args: &AnnArgs) -> anyhow::Result<String> {
     let mut hash = blake3::Hasher::new();
-    let file = fs::File::open(&args.base).map_err(StorageError::io("open", &args.base))?;
-    hash.update_reader(file)
-        .map_err(StorageError::io("read", &args.base))?;
+    for path in std::iter::once(&args.base).chain(&args.sample) {
+        let file = fs::File::open(path).map_err(StorageError::io("open", path))?;
+        hash.update_reader(file)
+            .map_err(StorageError::io("read", path))?;
+    }
     let parameters = json!([
         format!("{:?}", args.metric),
+        format!("{:?}", args.code_bits),
         args.lists,
         args.subspaces,
         args.list_subspaces,
@@ -220,10 +234,24 @@ impl<'a> Bench<'a> {
             threads: self.args.threads,
             lists: self.index.lists(),
             build_s,
+            open_ms: self.open_ms()?,
             bytes_per_vector: self.index.bytes() as f64 / self.index.vectors().max(1) as f64,
             exact: self.exact()?,
             points,
         })
+    }
+
+    /// Milliseconds it takes to open the index file, the least of a few times.
+    fn open_ms(&self) -> anyhow::Result<f64> {
+        let mut least = f64::INFINITY;
+        for _ in 0..OPENED {
+            let matrix = self.index.matrix().clone();
+            let start = Instant::now();
+            let opened = Index::open(self.index.path(), matrix)?;
+            least = least.min(start.elapsed().as_secs_f64() * 1e3);
+            drop(opened);
+        }
+        Ok(least)
     }
 
     /// What to measure: the settings asked for, else the best ones by the index's own measure.

@@ -54,9 +54,10 @@ proptest! {
         at in 12usize..124,
         value in any::<u8>(),
         metric in prop::sample::select(&METRICS[..]),
+        width in prop::sample::select(&WIDTHS[..]),
     ) {
         let folder = TempDir::new().unwrap();
-        let small = BuildParams { lists: Some(4), ..params(metric) };
+        let small = BuildParams { lists: Some(4), width, ..params(metric) };
         let index = built(&folder, &clustered(30, 8, 1), 8, &small);
         let mut bytes = std::fs::read(folder.path().join("index.ivf")).unwrap();
         bytes[at] = value;

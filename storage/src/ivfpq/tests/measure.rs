@@ -30,29 +30,100 @@ fn the_recall_it_measured_is_the_recall_it_has() {
 
 #[test]
 fn a_batch_gives_the_answers_of_its_queries() {
+    let d = 24;
+    let some: PassageSet = (0..3000).filter(|id| id % 3 > 0).map(PassageId).collect();
+    for (metric, width) in METRICS
+        .into_iter()
+        .zip([Width::Four, Width::Eight, Width::Four])
+    {
+        let folder = TempDir::new().unwrap();
+        let asked = BuildParams {
+            width,
+            ..params(metric)
+        };
+        let index = built(&folder, &clustered(3000, d, 2), d, &asked);
+        let queries = clustered(70, d, 3);
+        let by_target = SearchParams {
+            always_probe: true,
+            ..SearchParams::default()
+        };
+        let by_hand = |nprobe, rescore| SearchParams {
+            nprobe: Some(nprobe),
+            rescore: Some(rescore),
+            ..SearchParams::default()
+        };
+        for ask in [
+            by_target,
+            by_hand(3, 10),
+            by_hand(120, 25),
+            by_hand(500, 2000),
+        ] {
+            for (keep, count) in [(None, 70), (Some(&some), 70), (None, 5)] {
+                let queries = &queries[..count * d];
+                let batch = index
+                    .search_batch(queries, &ask, keep, Task::silent())
+                    .unwrap();
+                let each = queries.chunks_exact(d);
+                let each: Vec<Answer> =
+                    each.map(|q| index.search(q, &ask, keep).unwrap()).collect();
+                assert_eq!(batch, each, "{metric:?} {ask:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_what_is_no_query_is_refused_and_can_be_stopped() {
     let folder = TempDir::new().unwrap();
     let d = 24;
-    let index = built(&folder, &clustered(3000, d, 2), d, &params(Metric::L2));
-    let queries = clustered(20, d, 3);
-    let ask = SearchParams {
-        always_probe: true,
-        ..SearchParams::default()
+    let index = built(&folder, &clustered(300, d, 2), d, &params(Metric::L2));
+    let mut queries = clustered(20, d, 3);
+    let ask = SearchParams::default();
+    let refused = |queries: &[f32]| {
+        let outcome = index.search_batch(queries, &ask, None, Task::silent());
+        matches!(outcome, Err(StorageError::Invalid(_)))
     };
-    let batch = index
-        .search_batch(&queries, &ask, None, Task::silent())
-        .unwrap();
-    let each: Vec<Answer> = queries
-        .chunks_exact(d)
-        .map(|query| index.search(query, &ask, None).unwrap())
-        .collect();
-    assert_eq!(batch, each);
-    let error = index
-        .search_batch(&queries[1..], &ask, None, Task::silent())
-        .unwrap_err();
-    assert!(matches!(error, StorageError::Invalid(_)), "{error}");
+    assert!(refused(&queries[1..]));
     let stop = std::sync::atomic::AtomicBool::new(true);
     let outcome = index.search_batch(&queries, &ask, None, Task::new(&|_| {}, &stop));
     assert!(matches!(outcome, Err(StorageError::Cancelled(_))));
+    queries[30] = f32::NAN;
+    assert!(refused(&queries));
+}
+
+#[test]
+fn codes_of_eight_bits_leave_less_out_and_fold() {
+    let folder = TempDir::new().unwrap();
+    let (d, rows) = (32, clustered(4000, 32, 14));
+    let queries = clustered(100, d, 15);
+    let found = WIDTHS.map(|width| {
+        let folder = TempDir::new().unwrap();
+        let asked = BuildParams {
+            width,
+            ..params(Metric::InnerProduct)
+        };
+        let index = built(&folder, &rows, d, &asked);
+        let ask = SearchParams {
+            nprobe: Some(100),
+            rescore: Some(20),
+            ..SearchParams::default()
+        };
+        (index.bytes(), recall(&index, &queries, &ask, None))
+    });
+    let [(four_bytes, four), (eight_bytes, eight)] = found;
+    assert!(eight > four, "{eight} {four}");
+    // Sixteen times the codewords, no more for the codes.
+    assert!(eight_bytes < four_bytes + 4 * 256 * 32);
+    let asked = BuildParams {
+        width: Width::Eight,
+        ..params(Metric::L2)
+    };
+    let index = built(&folder, &rows, d, &asked);
+    let half: PassageSet = (0..4000).step_by(2).map(PassageId).collect();
+    let path = folder.path().join("folded.ivf");
+    fold(&path, &index, Some(&half), None, Task::silent()).unwrap();
+    let folded = Index::open(&path, index.matrix().clone()).unwrap();
+    assert!(folded.audit(&half, Task::silent()).unwrap().is_sound());
 }
 
 #[test]
