@@ -25,7 +25,9 @@ pub use model::{ModelAddArgs, ModelArgs, ModelCommand, ModelUseArgs, PrecisionAr
 pub use search::{FusionArg, ModeArg, SearchArgs};
 pub use serve::ServeArgs;
 #[cfg(feature = "trainer")]
-pub use train::{TrainArgs, TrainCommand, TrainReportArgs, TrainRunArgs, TrainSettings};
+pub use train::{
+    TrainArgs, TrainCommand, TrainDistilArgs, TrainReportArgs, TrainRunArgs, TrainSettings,
+};
 pub use watch::WatchArgs;
 
 /// Search the files on this computer by word and by meaning, offline.

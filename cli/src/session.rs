@@ -67,7 +67,7 @@ impl Session {
 
     /// The encoders on this computer.
     pub fn models(&self) -> ModelStore {
-        ModelStore::new(&self.places.models)
+        ModelStore::new(&self.places.models).with_builtin()
     }
 
     /// Prints warnings.

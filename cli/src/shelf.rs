@@ -44,7 +44,7 @@ impl Shelf {
         Self {
             chosen: places.collection.clone(),
             named: places.collections.clone(),
-            models: ModelStore::new(&places.models),
+            models: ModelStore::new(&places.models).with_builtin(),
             open: Mutex::default(),
             loading: Mutex::default(),
         }

@@ -122,8 +122,8 @@ fn a_folder_is_indexed_and_searched() {
     let found = desk.run(&["search", "elbow height"]).expect(0);
     assert!(found.out.contains("files/desk.md:"), "{}", found.out);
     assert!(
-        found.err.contains("bm25 · "),
-        "the footer names the mode: {}",
+        found.err.contains("hybrid · ") && found.err.contains("glance"),
+        "the footer names mode and encoder: {}",
         found.err
     );
 }
@@ -142,10 +142,7 @@ fn json_is_one_object_and_json_lines_one_a_hit() {
             .is_some_and(|path| path.ends_with("files/sub/retry.rs")),
         "{json}"
     );
-    assert!(
-        json["warnings"].to_string().contains("askance model add"),
-        "{json}"
-    );
+    assert_eq!(json["warnings"].as_array().map(Vec::len), Some(0), "{json}");
     let lines = desk
         .run(&["search", "retry backoff", "--json-lines"])
         .expect(0);
@@ -157,14 +154,59 @@ fn json_is_one_object_and_json_lines_one_a_hit() {
 }
 
 #[test]
-fn the_lack_of_an_encoder_is_said_once_but_always_in_json() {
+fn search_is_by_meaning_too_with_nothing_added() {
     let desk = Desk::indexed();
-    let said = |outcome: Outcome| outcome.expect(0).err.contains("askance model add");
+    let found = desk
+        .run(&["search", "bird in the water plants", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(
+        (&found["mode"], &found["encoder"]["name"]),
+        (&"hybrid".into(), &"glance".into())
+    );
+    let best = found["hits"][0]["path"].as_str().unwrap_or_default();
+    assert!(
+        best.ends_with("plain.txt"),
+        "no word of the query is in the text: {found}"
+    );
+    let listed = desk.run(&["model", "list"]).expect(0);
+    assert!(
+        listed.out.starts_with("* glance") && listed.out.contains("built in"),
+        "{}",
+        listed.out
+    );
+    let listed = desk.run(&["model", "list", "--json"]).expect(0).json();
+    assert_eq!(
+        (&listed["default"], &listed["models"][0]["builtin"]),
+        (&"glance".into(), &true.into())
+    );
+    desk.run(&["model", "remove", "glance"])
+        .error("part of askance");
+}
+
+#[test]
+fn a_collection_of_words_stays_one_and_is_told_once_how_to_switch() {
+    let desk = Desk::new();
+    desk.run(&["model", "use", "none"]).expect(0);
+    desk.run(&["index", "files"]).expect(0);
+    let said = |outcome: Outcome| outcome.expect(0).err.contains("askance model use glance");
     assert!(said(desk.run(&["search", "heron"])));
     assert!(!said(desk.run(&["search", "heron"])));
     let json = desk.run(&["search", "heron", "--json"]).expect(0).json();
     assert_eq!(json["mode"], "bm25");
     assert_eq!(json["warnings"].as_array().map(Vec::len), Some(1), "{json}");
+    desk.run(&["search", "heron", "--mode", "dense"])
+        .error("askance model");
+    let switched = desk
+        .run(&["model", "use", "glance", "--json"])
+        .expect(0)
+        .json();
+    assert!(switched["encoded"].as_u64() >= Some(4), "{switched}");
+    let json = desk.run(&["search", "heron", "--json"]).expect(0).json();
+    assert_eq!(
+        (&json["mode"], &json["warnings"]),
+        (&"hybrid".into(), &serde_json::json!([]))
+    );
 }
 
 #[test]
@@ -187,7 +229,10 @@ fn in_searches_a_folder_that_was_never_indexed_and_leaves_the_collection_alone()
 #[test]
 fn nothing_found_is_1_and_so_is_an_empty_collection() {
     let desk = Desk::indexed();
-    let nothing = desk.run(&["search", "xylophone"]).expect(1);
+    // By meaning everything is near to some degree; words are there or not.
+    let nothing = desk
+        .run(&["search", "xylophone", "--mode", "bm25"])
+        .expect(1);
     assert_eq!(nothing.out, "");
     let empty = Desk::new().run(&["search", "heron"]).expect(1);
     assert!(empty.err.contains("askance index"), "{}", empty.err);
@@ -200,8 +245,6 @@ fn errors_are_one_sentence_and_2() {
         .error("there is no file or folder no/such/folder");
     desk.run(&["search", "heron", "--after", "soon"])
         .error("'soon' is no date");
-    desk.run(&["search", "heron", "--mode", "dense"])
-        .error("askance model");
     desk.run(&["model", "use", "nothing"])
         .error("there is no model named nothing");
     desk.run(&["model", "add", "files"]).error("config.json");
@@ -249,7 +292,7 @@ fn an_unreadable_file_is_a_warning_and_remembered() {
 fn removing_forgets_and_unknown_paths_are_1() {
     let desk = Desk::indexed();
     desk.run(&["remove", "files/plain.txt"]).expect(0);
-    desk.run(&["search", "heron"]).expect(1);
+    desk.run(&["search", "heron", "--mode", "bm25"]).expect(1);
     let unknown = desk.run(&["remove", "files/never.txt"]).expect(1);
     assert!(
         unknown.err.contains("not in the collection"),
@@ -526,8 +569,61 @@ fn texts_without_judgements_ask_their_own_questions() {
         plan["asked"]["queries"]["title"].as_u64() >= Some(10),
         "{plan}"
     );
+    let plan = desk.run(&["train", "--beir", &beir, "--dry-run"]).expect(0);
+    assert!(
+        plan.out.starts_with("glance"),
+        "the built-in encoder is a start: {}",
+        plan.out
+    );
+    desk.run(&["model", "use", "none"]).expect(0);
     desk.run(&["train", "--beir", &beir, "--dry-run"])
         .error("--model");
+}
+
+#[cfg(feature = "trainer")]
+#[test]
+fn a_transformer_becomes_a_table_that_searches() {
+    let desk = Desk::new();
+    let (beir, model) = (
+        of_repository("tests/corpus/beir"),
+        of_repository("tests/golden/encoder/bert"),
+    );
+    let distil = [
+        "train",
+        "distil",
+        "--teacher",
+        &model,
+        "--beir",
+        &beir,
+        "--out",
+        "run",
+    ];
+    let small = [
+        "--dimension",
+        "16",
+        "--set",
+        "copy_epochs=1",
+        "--set",
+        "pair_epochs=1",
+        "--json",
+    ];
+    let made = desk.run(&[&distil[..], &small[..]].concat()).expect(0);
+    assert!(made.err.contains("contrast 1: loss"), "{}", made.err);
+    let made = made.json();
+    assert_eq!(made["settings"]["dimension"], 16, "{made}");
+    let folder = made["outcome"]["model"]
+        .as_str()
+        .expect("a folder")
+        .to_owned();
+    desk.run(&["model", "add", &folder, "--name", "table"])
+        .expect(0);
+    desk.run(&["index", "files"]).expect(0);
+    let found = desk.run(&["search", "heron", "--json"]).expect(0).json();
+    assert_eq!(found["encoder"]["name"], "table");
+    desk.run(&[&distil[..], &["--dimension", "7"]].concat())
+        .error("dimension is 7");
+    desk.run(&[&distil[..], &["--set", "depht=7"]].concat())
+        .error("depht");
 }
 
 /// Writes `rows` vectors of `columns` numbers that look random.
@@ -664,7 +760,7 @@ fn every_answer_names_the_precision_of_the_encoder() {
     desk.run(&["model", "use", "bert", "--precision", "f32"])
         .expect(0);
     let listed = json(&["model", "--json"]);
-    assert_eq!(listed["models"][0]["precision"]["pinned"], "f32");
+    assert_eq!(listed["models"][1]["precision"]["pinned"], "f32");
     desk.run(&["index", "files"]).expect(0);
     let found = json(&["search", "desk", "--mode", "dense", "--json"]);
     assert_eq!(found["precision"], "f32");

@@ -4,12 +4,16 @@
 //! were added, `askance.json` with the identity and `precision.json` with what was measured on this CPU. `.default` names
 //! the encoder of new collections. A subfolder is written under a temporary name, checked by loading it, and renamed; so
 //! a model is there as a whole or not at all.
+//!
+//! Beside them there may be the one that is part of the program ([`ModelStore::with_builtin`]).
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "builtin")]
+mod builtin;
 mod files;
 mod precision;
 
@@ -33,6 +37,7 @@ const LONGEST_NAME: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelStore {
     dir: PathBuf,
+    has_builtin: bool,
 }
 
 /// One encoder of the store.
@@ -44,6 +49,8 @@ pub struct ModelEntry {
     pub path: PathBuf,
     /// Bytes of its files.
     pub bytes: u64,
+    /// Whether it is part of the program; `path` is then where [`ModelStore::folder`] unpacks it to.
+    pub is_builtin: bool,
 }
 
 /// The store of encoders could not do as asked.
@@ -103,6 +110,14 @@ pub enum ModelStoreError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// The encoder is part of the program.
+    #[error(
+        "{name} is part of askance and takes no room of its own; `askance model use none` keeps new collections from using it"
+    )]
+    BuiltIn {
+        /// The name.
+        name: String,
+    },
     /// The files of an added model are not those that were added.
     #[error(
         "the files of model {name} changed after it was added; run `askance model remove {name}` and add it again"
@@ -134,7 +149,31 @@ impl ModelStoreError {
 impl ModelStore {
     /// The store below `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self {
+            dir: dir.into(),
+            has_builtin: false,
+        }
+    }
+
+    /// The same store with the encoder that is part of the program, if it was built with one: listed first, and the default
+    /// where none was chosen.
+    #[must_use]
+    pub fn with_builtin(self) -> Self {
+        Self {
+            has_builtin: cfg!(feature = "builtin"),
+            ..self
+        }
+    }
+
+    /// The program's own encoder.
+    #[cfg(feature = "builtin")]
+    fn builtin(&self) -> Option<ModelEntry> {
+        self.has_builtin.then(|| builtin::entry(&self.dir))
+    }
+
+    #[cfg(not(feature = "builtin"))]
+    fn builtin(&self) -> Option<ModelEntry> {
+        None
     }
 
     /// Copies what an encoder needs of the folder `source` under `name` (default: the folder's own name). Adding the same
@@ -156,11 +195,12 @@ impl ModelStore {
                 .into_owned(),
         };
         let target = self.dir.join(checked(&name)?);
+        let is_builtin = self.builtin().is_some_and(|own| own.identity.name == name);
         let hash = load(&source, &name, Precision::F32, None)?
             .identity()
             .hash
             .clone();
-        if target.exists() {
+        if is_builtin || target.exists() {
             let there = self.get(&name)?;
             return if there.identity.hash == hash {
                 Ok(there)
@@ -201,7 +241,7 @@ impl ModelStore {
             }
         }
         entries.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
-        Ok(entries)
+        Ok(self.builtin().into_iter().chain(entries).collect())
     }
 
     /// The encoder called `name`.
@@ -209,6 +249,9 @@ impl ModelStore {
     /// # Errors
     /// There is none, or its descriptor cannot be read.
     pub fn get(&self, name: &str) -> Result<ModelEntry, ModelStoreError> {
+        if let Some(own) = self.builtin().filter(|own| own.identity.name == name) {
+            return Ok(own);
+        }
         let is_added = checked(name).is_ok() && self.dir.join(name).join(DESCRIPTOR).exists();
         if is_added {
             self.entry(name)
@@ -249,7 +292,10 @@ impl ModelStore {
     ) -> Result<Arc<dyn Encoder>, ModelStoreError> {
         let entry = self.get(name)?;
         let kept = entry.path.join(format!("ready-{precision}.askm"));
-        let encoder = load(&entry.path, name, precision, Some(kept))?;
+        let encoder = match entry.is_builtin {
+            true => self.open_builtin()?,
+            false => load(&entry.path, name, precision, Some(kept))?,
+        };
         if encoder.identity().hash == entry.identity.hash {
             Ok(encoder)
         } else {
@@ -257,6 +303,29 @@ impl ModelStore {
                 name: name.to_owned(),
             })
         }
+    }
+
+    #[cfg(feature = "builtin")]
+    fn open_builtin(&self) -> Result<Arc<dyn Encoder>, ModelError> {
+        builtin::load()
+    }
+
+    #[cfg(not(feature = "builtin"))]
+    fn open_builtin(&self) -> Result<Arc<dyn Encoder>, ModelError> {
+        unreachable!("nothing lists an encoder that is not part of the program")
+    }
+
+    /// The folder of the encoder called `name`; the program's own is unpacked there first.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be unpacked.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, ModelStoreError> {
+        let entry = self.get(name)?;
+        #[cfg(feature = "builtin")]
+        if entry.is_builtin {
+            return builtin::unpacked(&self.dir);
+        }
+        Ok(entry.path)
     }
 
     /// What was measured of the encoder called `name` on this CPU, and what it runs in; nothing is measured now.
@@ -295,8 +364,13 @@ impl ModelStore {
     /// There is none, or its files cannot be deleted.
     pub fn remove(&self, name: &str) -> Result<(), ModelStoreError> {
         let entry = self.get(name)?;
+        if entry.is_builtin {
+            return Err(ModelStoreError::BuiltIn {
+                name: name.to_owned(),
+            });
+        }
         if self.default_name()?.as_deref() == Some(name) {
-            self.set_default(None)?;
+            self.forget_default()?;
         }
         // Out of sight first, so that a half-deleted model never looks like one.
         let gone = Unfinished(
@@ -307,7 +381,7 @@ impl ModelStore {
         fs::remove_dir_all(&gone.0).map_err(ModelStoreError::io("remove", &gone.0))
     }
 
-    /// Name of the encoder for new collections; `None` means words only.
+    /// Name of the encoder for new collections; `None` means words only. Where none was chosen, the program's own.
     ///
     /// # Errors
     /// The file that holds it cannot be read.
@@ -315,7 +389,9 @@ impl ModelStore {
         let path = self.dir.join(DEFAULT);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim().to_owned()).filter(|name| !name.is_empty())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(self.builtin().map(|own| own.identity.name))
+            }
             Err(error) => Err(ModelStoreError::io("read", &path)(error)),
         }
     }
@@ -326,18 +402,25 @@ impl ModelStore {
     /// There is no such encoder, or the file cannot be written.
     pub fn set_default(&self, name: Option<&str>) -> Result<(), ModelStoreError> {
         let path = self.dir.join(DEFAULT);
-        let Some(name) = name else {
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(ModelStoreError::io("remove", &path)(error))
-                }
-                _ => Ok(()),
-            };
-        };
-        self.get(name)?;
+        if let Some(name) = name {
+            self.get(name)?;
+        }
+        fs::create_dir_all(&self.dir).map_err(ModelStoreError::io("create", &self.dir))?;
         let fresh = self.dir.join(format!("{DEFAULT}-{}", std::process::id()));
-        write_synced(&fresh, name.as_bytes())?;
+        // An empty file says that words only was chosen, no file that nothing was.
+        write_synced(&fresh, name.unwrap_or_default().as_bytes())?;
         fs::rename(&fresh, &path).map_err(ModelStoreError::io("write", &path))
+    }
+
+    /// Nothing is chosen any more.
+    fn forget_default(&self) -> Result<(), ModelStoreError> {
+        let path = self.dir.join(DEFAULT);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ModelStoreError::io("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn entry(&self, name: &str) -> Result<ModelEntry, ModelStoreError> {
@@ -357,6 +440,7 @@ impl ModelStore {
             },
             path,
             bytes,
+            is_builtin: false,
         })
     }
 

@@ -385,12 +385,15 @@ fn product(a: &[f32], b: &[f32]) -> f32 {
 fn choose_weight(bm25: &Bm25Leg<'_>, dense: &DenseLeg) -> f32 {
     let scores = |hits: &[(PassageId, f32)]| hits.iter().map(|hit| hit.1).collect::<Vec<f32>>();
     let (words, meaning) = (scores(&bm25.hits.hits), scores(&dense.hits.hits));
-    Evidence::of(
+    let evidence = Evidence::of(
         dense.hits.scanned,
         (&words, bm25.moments()),
         (&meaning, dense.moments()),
-    )
-    .dense_weight()
+    );
+    match dense.encoder.identity().family.as_str() {
+        "static" => evidence.dense_weight_of_static(),
+        _ => evidence.dense_weight(),
+    }
 }
 
 impl Ranking<'_> {

@@ -18,6 +18,7 @@ pub mod sampler;
 
 // The model and how it learns.
 mod batches;
+pub mod distil;
 pub mod encoder;
 pub mod loss;
 pub mod optim;

@@ -123,6 +123,16 @@ Examples:
 
 The page needs nothing but itself: no scripts, nothing is fetched.";
 
+/// Below `askance train distil --help`.
+#[cfg(feature = "trainer")]
+pub const TRAIN_DISTIL: &str = "\
+Examples:
+  askance train distil --teacher all-MiniLM-L6-v2 --beir data/scifact data/nfcorpus --out runs/table
+  askance model add runs/table/model --name table
+
+Most of the time is the teacher's, which encodes every text once; Ctrl-C keeps what it has done, and the same command
+goes on from there.";
+
 /// Below `askance encode --help`.
 pub const ENCODE: &str = "\
 Examples:

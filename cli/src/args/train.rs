@@ -27,6 +27,9 @@ pub enum TrainCommand {
     /// Draw a run's log as one HTML page with everything in it
     #[command(after_help = examples::TRAIN_REPORT)]
     Report(TrainReportArgs),
+    /// Make a table of token vectors of a transformer: thousands of times faster, a tenth of the size, less exact
+    #[command(after_help = examples::TRAIN_DISTIL)]
+    Distil(TrainDistilArgs),
 }
 
 /// `askance train`, without a verb behind it.
@@ -104,6 +107,29 @@ pub struct TrainReportArgs {
     /// Open the page
     #[arg(long)]
     pub open: bool,
+}
+
+/// `askance train distil`.
+#[derive(Debug, Args)]
+pub struct TrainDistilArgs {
+    /// Transformer to make it of: the name of an added encoder, or a folder in Hugging Face layout
+    #[arg(long, value_name = "NAME")]
+    pub teacher: String,
+    /// Folder in BEIR layout to learn from: its texts, its training queries if it has any. Can be repeated
+    #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
+    pub beir: Vec<PathBuf>,
+    /// Folder of the run: the teacher's vectors, which are kept for other runs, and at the end `model`
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Length of a vector [default: 256]
+    #[arg(long, value_name = "N")]
+    pub dimension: Option<usize>,
+    /// Same seed, same table
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Any other setting by its name, as `--json` prints them; the value is JSON. Can be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub other: Vec<(String, serde_json::Value)>,
 }
 
 const DEVICES: [Choice; 4] = [Choice::Auto, Choice::Cpu, Choice::Vulkan, Choice::Metal];

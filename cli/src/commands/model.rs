@@ -56,7 +56,7 @@ fn list(session: &mut Session) -> anyhow::Result<Exit> {
 
 fn add(args: &ModelAddArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let models = session.models();
-    let is_first = models.list()?.is_empty();
+    let is_first = models.list()?.iter().all(|entry| entry.is_builtin);
     let folder = Path::new(&args.source);
     let entry = if folder.exists() {
         models.add(folder, args.name.as_deref())?

@@ -22,6 +22,7 @@ use crate::session::Session;
 use crate::talk::shown;
 use crate::warn::Warning;
 
+mod distil;
 mod watch;
 
 use watch::Watch;
@@ -30,6 +31,7 @@ use watch::Watch;
 pub fn run(args: &TrainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     match &args.command {
         Some(TrainCommand::Report(args)) => draw(args, session),
+        Some(TrainCommand::Distil(args)) => distil::run(args, session),
         None => train(&args.run, session),
     }
 }
@@ -165,12 +167,17 @@ fn start(args: &TrainRunArgs, session: &Session) -> anyhow::Result<(String, Path
             "no encoder is chosen; give the one to start from with `--model NAME`, or add one with `askance model add`"
         );
     };
-    let folder = session.places.current.join(&name);
+    let folder = folder_of(&name, session)?;
+    Ok((name, folder))
+}
+
+/// The folder of an encoder: `name` itself if it is one, else that of an added one.
+fn folder_of(name: &str, session: &Session) -> anyhow::Result<PathBuf> {
+    let folder = session.places.current.join(name);
     if folder.join("config.json").exists() || folder.join("modules.json").exists() {
-        return Ok((name, folder));
+        return Ok(folder);
     }
-    let entry = models.get(&name)?;
-    Ok((name, entry.path))
+    Ok(session.models().folder(name)?)
 }
 
 /// What to learn from; with a report where the texts ask the questions.

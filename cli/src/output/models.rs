@@ -61,13 +61,18 @@ impl Report for Models {
             };
             writeln!(
                 page,
-                "{mark} {title}{:<width$}{title:#}  {:<6}  {:>5} dimensions  {:>4} tokens  {:>10}  {}",
+                "{mark} {title}{:<width$}{title:#}  {:<6}  {:>5} dimensions  {:>4} tokens  {:>10}  {}{}",
                 escape(&i.name),
                 escape(&i.family),
                 i.dimension,
                 i.max_tokens,
                 HumanBytes(model.entry.bytes).to_string(),
-                short(&i.hash)
+                short(&i.hash),
+                if model.entry.is_builtin {
+                    "  built in"
+                } else {
+                    ""
+                }
             )?;
             precisions(&model.precision, page)?;
         }
@@ -192,7 +197,8 @@ fn entry_json(model: &Model, default: Option<&str>) -> Value {
         "max_tokens": i.max_tokens,
         "bytes": entry.bytes,
         "hash": i.hash,
-        "path": json::path(&entry.path),
+        "path": (!entry.is_builtin).then(|| json::path(&entry.path)),
+        "builtin": entry.is_builtin,
         "precision": precision,
         "default": default == Some(i.name.as_str()),
     })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
+use trainer::distil::{self, DistilConfig};
 use trainer::examples::Dropped;
 use trainer::gate::Decision;
 use trainer::log::rows;
@@ -13,6 +14,38 @@ use trainer::rounds::{Outcome, Plan};
 
 use super::text::escape;
 use super::{Page, Report, json, style};
+
+/// What a table was made of.
+pub struct Distilled {
+    /// The trainer's account.
+    pub outcome: distil::Outcome,
+    /// Every setting.
+    pub config: DistilConfig,
+}
+
+impl Report for Distilled {
+    fn json(&self) -> Value {
+        json!({"outcome": self.outcome, "settings": self.config})
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let distil::Outcome {
+            model,
+            texts,
+            pairs,
+            tokens,
+            last,
+        } = &self.outcome;
+        writeln!(
+            page,
+            "{tokens} token vectors of {} numbers from {texts} texts and {pairs} pairs; dev nDCG@10 {:.4}",
+            self.config.dimension,
+            last.mean()
+        )?;
+        let model = escape(&model.to_string_lossy()).into_owned();
+        writeln!(page, "add it with `askance model add {model} --name NAME`")
+    }
+}
 
 /// What a run is going to do.
 pub struct Planned {

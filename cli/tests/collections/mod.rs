@@ -41,8 +41,15 @@ fn settings_say_what_is_read() {
     assert_eq!(report["added"], 3, "{report}");
     desk.run(&["search", "--collection", "@work", "hidden heron"])
         .expect(0);
-    desk.run(&["search", "--collection", "@work", "retries"])
-        .expect(1);
+    desk.run(&[
+        "search",
+        "--collection",
+        "@work",
+        "retries",
+        "--mode",
+        "bm25",
+    ])
+    .expect(1);
     // The other collection knows nothing of it, and status names both.
     desk.run(&["index", "files"]).expect(0);
     let status = desk.run(&["status"]).expect(0).out;

@@ -197,7 +197,7 @@ fn a_clock_that_jumps_hides_no_change() {
         let indexed = desk.run(&["index", "files", "--json"]).expect(0).json();
         assert_eq!(indexed["changed"], 1, "{n}: {indexed}");
         let found = desk
-            .run(&["search", "heron number", "--json"])
+            .run(&["search", "heron number", "--mode", "bm25", "--json"])
             .expect(0)
             .json();
         let snippet = found["hits"][0]["snippet"]
@@ -205,7 +205,7 @@ fn a_clock_that_jumps_hides_no_change() {
             .expect("text")
             .to_owned();
         assert!(snippet.contains(&format!("number {n} ")), "{n}: {snippet}");
-        let after = desk.run(&["search", "heron", "--after", "1d"]);
+        let after = desk.run(&["search", "heron", "--after", "1d", "--mode", "bm25"]);
         let expected = if stamp > SystemTime::now() - day {
             0
         } else {

@@ -105,7 +105,8 @@ fn links_pipes_and_devices_are_passed_over() {
         (&4.into(), Some(0)),
         "{indexed}"
     );
-    desk.run(&["search", "secret nest"]).expect(1);
+    desk.run(&["search", "secret nest", "--mode", "bm25"])
+        .expect(1);
     desk.run(&["index", "files/pipe.txt"])
         .error("neither a file nor a folder");
 }
@@ -270,11 +271,19 @@ fn files_that_change_or_vanish_while_read_do_not_stop_the_run() {
     }
     desk.run(&["index", "files"]).expect(0);
     let found = desk
-        .run(&["search", "kingfisher", "--limit", "1000", "--json"])
+        .run(&[
+            "search",
+            "kingfisher",
+            "--mode",
+            "bm25",
+            "--limit",
+            "1000",
+            "--json",
+        ])
         .expect(0)
         .json();
     assert_eq!(found["hits"].as_array().map(Vec::len), Some(200));
-    desk.run(&["search", "bittern"]).expect(1);
+    desk.run(&["search", "bittern", "--mode", "bm25"]).expect(1);
     desk.run(&["doctor"]).expect(0);
 }
 

@@ -178,7 +178,7 @@ fn pages_follow_each_other_until_there_are_no_more() {
     loop {
         let (_, page) = client.tool(
             "search",
-            json!({"query": "high water", "limit": 2, "cursor": cursor}),
+            json!({"query": "high water", "mode": "bm25", "limit": 2, "cursor": cursor}),
         );
         for hit in page["results"].as_array().expect("results") {
             seen.push(hit["path"].as_str().expect("a path").to_owned());
@@ -306,7 +306,7 @@ fn what_is_no_request_is_answered_and_the_next_one_served() {
             "{refusal}"
         );
     }
-    let (_, found) = client.tool("search", json!({"query": "elbow height"}));
+    let (_, found) = client.tool("search", json!({"query": "elbow height", "mode": "bm25"}));
     assert_eq!(found["results"].as_array().expect("results").len(), 1);
     client.hang_up();
 }
@@ -315,11 +315,11 @@ fn what_is_no_request_is_answered_and_the_next_one_served() {
 fn what_changes_is_found_without_a_new_start() {
     let desk = Desk::indexed();
     let mut client = Client::greeted(&desk);
-    let (_, none) = client.tool("search", json!({"query": "albatross"}));
+    let (_, none) = client.tool("search", json!({"query": "albatross", "mode": "bm25"}));
     assert_eq!(none["results"], json!([]));
     desk.write("bird.md", "An albatross sleeps on the wing.\n");
     desk.run(&["index", "files"]).expect(0);
-    let (_, one) = client.tool("search", json!({"query": "albatross"}));
+    let (_, one) = client.tool("search", json!({"query": "albatross", "mode": "bm25"}));
     assert_eq!(one["results"].as_array().expect("results").len(), 1);
     client.hang_up();
 }

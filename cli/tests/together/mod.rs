@@ -24,7 +24,9 @@ fn a_second_writer_is_refused_and_readers_never_are() {
                 .expect("the binary starts")
         };
         let writers = [start(&["index", "files"]), start(&["index", "files"])];
-        let reader = start(&["search", "ferry", "--limit", "100", "--json"]);
+        let reader = start(&[
+            "search", "ferry", "--mode", "bm25", "--limit", "100", "--json",
+        ]);
         let end =
             |child: std::process::Child| Outcome::of(child.wait_with_output().expect("it ends"));
         let found = end(reader);

@@ -46,6 +46,9 @@ pub struct StaticLayout {
     pub mapping: Vec<u32>,
     /// Factor of each token id; empty means 1.
     pub factors: Vec<f32>,
+    /// Whether the file holds whole numbers (I8) in units of the factors, a row a token. `table` then holds what they stand
+    /// for: rows with their factor in them, and `factors` is empty.
+    pub quantized: bool,
 }
 
 /// One step after pooling, with its numbers.
@@ -80,6 +83,45 @@ pub struct Blueprint {
     finish: Vec<FinishStep>,
     weights: Weights,
     tokenizer: TextTokenizer,
+}
+
+/// The ids that a static encoder with another model's tokenizer reads: no special tokens, none that is unknown.
+pub struct StaticTokens {
+    tokenizer: TextTokenizer,
+}
+
+impl StaticTokens {
+    /// Reads `tokenizer.json` in `dir`.
+    ///
+    /// # Errors
+    /// A missing or broken file.
+    pub fn open(dir: &Path) -> Result<Self, ModelError> {
+        let tokenizer = TextTokenizer::open(dir, usize::MAX, MODEL2VEC_TOKENS)?;
+        Ok(Self { tokenizer })
+    }
+
+    /// Every token by its id; an empty one where there is none, or a special one.
+    pub fn vocabulary(&self) -> Vec<String> {
+        let mut tokens = Vec::new();
+        for (token, id) in self.tokenizer.vocabulary() {
+            let id = id as usize;
+            tokens.resize(tokens.len().max(id + 1), String::new());
+            if !self.tokenizer.is_special(&token) {
+                tokens[id] = token;
+            }
+        }
+        tokens
+    }
+
+    /// The first `longest` ids of `text`.
+    ///
+    /// # Errors
+    /// The tokenizer refuses the text; opening it makes that all but impossible.
+    pub fn ids(&self, text: &str, longest: usize) -> Result<Vec<u32>, EncodeError> {
+        let mut ids = Vec::new();
+        self.tokenizer.ids_within(text, longest, &mut ids)?;
+        Ok(ids)
+    }
 }
 
 impl Blueprint {
@@ -125,7 +167,12 @@ impl Blueprint {
         let dir = &pipeline.model_dir;
         let (table, _) = StaticTable::open(dir)?;
         let tokenizer = TextTokenizer::open(dir, table.ids(), tokens)?;
-        let values = table.values();
+        let mut values = table.values();
+        let mut factors = table.factors().to_vec();
+        let quantized = table.is_quantized() && table.mapping().is_empty();
+        if quantized {
+            unfold(&mut values, &mut factors, table.dimension());
+        }
         let layout = StaticLayout {
             table: StoredTensor {
                 folder: dir.clone(),
@@ -134,7 +181,8 @@ impl Blueprint {
                 values,
             },
             mapping: table.mapping().to_vec(),
-            factors: table.factors().to_vec(),
+            factors,
+            quantized,
         };
         Ok(Self {
             finish: finish(&pipeline.steps, table.dimension())?,
@@ -203,6 +251,14 @@ impl Blueprint {
             Role::Passage => &self.pipeline.passage_prompt,
         }
     }
+}
+
+/// Puts the factors into the rows of `width` numbers.
+fn unfold(values: &mut [f32], factors: &mut Vec<f32>, width: usize) {
+    for (row, factor) in values.chunks_exact_mut(width).zip(factors.iter()) {
+        row.iter_mut().for_each(|value| *value *= factor);
+    }
+    factors.clear();
 }
 
 fn stored(

@@ -322,6 +322,16 @@ fn static_parts(
             (tokenizer, digest)
         }
     };
+    static_of((table, digest), tokenizer, tokens, steps)
+}
+
+/// A static encoder of its opened parts.
+fn static_of(
+    (table, digest): (StaticTable, blake3::Hash),
+    tokenizer: TextTokenizer,
+    tokens: TokenizerOptions,
+    steps: &[Step],
+) -> Result<Parts, ModelError> {
     let mut description = Description::new();
     description
         .add("weights", digest)
@@ -337,6 +347,40 @@ fn static_parts(
         dimension,
         description,
     })
+}
+
+/// The static encoder called `name` whose files are part of the program: unknown tokens are dropped, vectors have unit
+/// length, as in model2vec's layout with `normalize`.
+///
+/// # Errors
+/// Damaged files.
+#[cfg(feature = "builtin")]
+pub(crate) fn embedded(
+    name: &str,
+    tokenizer: &'static [u8],
+    weights: &'static [u8],
+) -> Result<Arc<dyn Encoder>, ModelError> {
+    let path = |file| Path::new(name).join(file);
+    let weights = Weights::embedded(&path("model.safetensors"), weights)?;
+    let table = StaticTable::of(&weights)?;
+    let digest = table.digest(&weights)?;
+    let tokenizer = TextTokenizer::of(
+        &path("tokenizer.json"),
+        tokenizer,
+        table.ids(),
+        MODEL2VEC_TOKENS,
+    )?;
+    let parts = static_of(
+        (table, digest),
+        tokenizer,
+        MODEL2VEC_TOKENS,
+        &[Step::Normalize],
+    )?;
+    let options = LoadOptions {
+        name: Some(name.to_owned()),
+        ..LoadOptions::default()
+    };
+    Ok(Arc::new(parts.assemble(Path::new(name), &options)))
 }
 
 /// Opens the steps after pooling; the last width is the encoder's dimension.

@@ -36,6 +36,8 @@ use storage::Task;
 
 pub use error::ModelError;
 pub use linear::Precision;
+#[cfg(feature = "builtin")]
+pub(crate) use load::embedded;
 pub use load::{LoadOptions, load};
 pub use precision::{
     COSINE_BOUND, MeasureError, PrecisionReport, cpu_features, fastest, measure_precisions,

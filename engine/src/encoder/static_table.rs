@@ -1,7 +1,8 @@
 //! What vector does a text have without a transformer: the mean of its tokens' vectors.
 //!
 //! Two layouts: model2vec (`embeddings`, optional per-token `weights`, optional `mapping` from token id to row) and
-//! sentence-transformers' StaticEmbedding (`embedding.weight`).
+//! sentence-transformers' StaticEmbedding (`embedding.weight`). Numbers are f32, f16 or bf16, or whole numbers (I8) in units
+//! of the token's weight: a quarter of the room, read in place.
 
 use std::path::Path;
 
@@ -52,7 +53,7 @@ impl StaticTable {
             .into_iter()
             .find(|n| weights.has(n))
             .unwrap_or("embeddings");
-        let rows = weights.tensor_of_any_shape(name)?;
+        let rows = weights.table(name)?;
         let [n_rows, dimension] = *rows.shape() else {
             return Err(weights.bad(
                 name,
@@ -100,6 +101,11 @@ impl StaticTable {
         self.rows.to_f32()
     }
 
+    /// Whether the numbers are whole ones in units of the token's weight.
+    pub(crate) fn is_quantized(&self) -> bool {
+        matches!(self.rows.numbers(), Numbers::I8(_))
+    }
+
     /// Row of each token id; empty means the id itself.
     pub(crate) fn mapping(&self) -> &[u32] {
         &self.mapping
@@ -129,6 +135,7 @@ impl StaticTable {
             Numbers::F32(table) => level::add_rows_f32(self.level, table, terms, out),
             Numbers::F16(table) => level::add_rows_f16(self.level, table, terms, out),
             Numbers::Bf16(table) => level::add_rows_bf16(self.level, table, terms, out),
+            Numbers::I8(table) => level::add_rows_i8(self.level, table, terms, out),
             Numbers::Unaligned => self.add_rows_one_by_one(terms, out),
         }
         let n = ids.len().max(1) as f32;

@@ -711,3 +711,91 @@ fn progress_counts_every_text_and_ends_with_all() {
         assert_eq!(reports.iter().map(|p| p.done).max(), Some(1000), "{name}");
     }
 }
+
+/// Replaces the table of `dir`, tensor `name` in f32, by whole numbers and the weights that are their units; gives what they
+/// stand for.
+fn quantize(dir: &Path, name: &str) -> (Vec<f32>, usize) {
+    use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+    let path = dir.join("model.safetensors");
+    let bytes = std::fs::read(&path).expect("weights");
+    let stored = SafeTensors::deserialize(&bytes).expect("valid file");
+    let table = stored.tensor(name).expect("a table");
+    let [count, width] = *table.shape() else {
+        panic!("a table has two axes")
+    };
+    let numbers = table.data().as_chunks::<4>().0;
+    let numbers: Vec<f32> = numbers.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let (mut whole, mut units, mut stands_for) = (Vec::new(), Vec::new(), Vec::new());
+    for row in numbers.chunks_exact(width) {
+        let unit = row.iter().fold(1e-9f32, |m, x| m.max(x.abs())) / 127.0;
+        let row: Vec<i8> = row.iter().map(|x| (x / unit).round() as i8).collect();
+        stands_for.extend(row.iter().map(|n| unit * f32::from(*n)));
+        whole.extend(row.iter().map(|n| n.cast_unsigned()));
+        units.extend(unit.to_le_bytes());
+    }
+    let views = [
+        (name, TensorView::new(Dtype::I8, vec![count, width], &whole)),
+        ("weights", TensorView::new(Dtype::F32, vec![count], &units)),
+    ];
+    let views = views.map(|(name, view)| (name, view.expect("sizes fit")));
+    std::fs::write(&path, serialize(views, None).expect("serialise")).expect("write");
+    (stands_for, width)
+}
+
+#[test]
+fn whole_numbers_give_the_vectors_of_what_they_stand_for() {
+    let dir = copy("static");
+    let inner = dir.path().join("0_StaticEmbedding");
+    let (rows, width) = quantize(&inner, "embedding.weight");
+    let encoder = open(dir.path());
+    let original = open(&golden("static"));
+    assert_ne!(encoder.identity.hash, original.identity.hash);
+    for text in ["the quick brown fox", "fox, fox and dog", "", "0 2 4"] {
+        let mut ids = Vec::new();
+        encoder.tokenizer.ids(text, &mut ids).expect("any text");
+        let mut wanted = vec![0.0f32; width];
+        for id in &ids {
+            let row = &rows[*id as usize * width..][..width];
+            wanted
+                .iter_mut()
+                .zip(row)
+                .for_each(|(w, x)| *w += x / ids.len() as f32);
+        }
+        let mut found = vec![0.0; width];
+        let Body::Static(table) = &encoder.body else {
+            panic!("a static model")
+        };
+        table.mean(&ids, &mut found);
+        close(&found, &wanted, text);
+        let exact = encode(&original, &[text], Role::Passage).concat();
+        let rounded = encode(&encoder, &[text], Role::Passage).concat();
+        assert!(ids.is_empty() || cosine(&exact, &rounded) > 0.999, "{text}");
+    }
+    let blueprint = super::blueprint::Blueprint::open(dir.path()).expect("a model");
+    let super::blueprint::Family::Static(layout) = blueprint.family() else {
+        panic!("a static model")
+    };
+    assert!(layout.quantized && layout.factors.is_empty());
+    close(&layout.table.values, &rows, "the table for training");
+}
+
+#[test]
+fn whole_numbers_are_refused_where_there_is_no_unit_for_them() {
+    let dir = copy("bert");
+    let spoilt = "embeddings.word_embeddings.weight";
+    let path = dir.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).expect("weights");
+    let header = usize::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
+    let text = std::str::from_utf8(&bytes[8..8 + header]).expect("a header of JSON");
+    let mut header: serde_json::Value = serde_json::from_str(text).expect("a header of JSON");
+    let tensor = &mut header[spoilt];
+    let width = tensor["shape"][1].as_u64().expect("two axes");
+    tensor["shape"][1] = (4 * width).into();
+    tensor["dtype"] = "I8".into();
+    let header_bytes = serde_json::to_vec(&header).expect("JSON");
+    let mut file = (header_bytes.len() as u64).to_le_bytes().to_vec();
+    file.extend(&header_bytes);
+    file.extend(&bytes[8 + text.len()..]);
+    std::fs::write(&path, file).expect("write");
+    refused(dir.path(), &[spoilt, "I8", "F32"]);
+}

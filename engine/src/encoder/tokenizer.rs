@@ -108,26 +108,39 @@ impl TextTokenizer {
     ) -> Result<Self, ModelError> {
         let path = dir.join("tokenizer.json");
         let bytes = read(&path, "the vocabulary and how text is cut into tokens")?;
-        let digest = blake3::hash(&bytes);
-        let (inner, own_limit) = parse(&path, &bytes)?;
+        Self::of(&path, &bytes, rows, options)
+    }
+
+    /// As [`TextTokenizer::open`], of the content `bytes` of the file `path`.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::open`].
+    pub(crate) fn of(
+        path: &Path,
+        bytes: &[u8],
+        rows: usize,
+        options: TokenizerOptions,
+    ) -> Result<Self, ModelError> {
+        let digest = blake3::hash(bytes);
+        let (inner, own_limit) = parse(path, bytes)?;
         let largest_id = inner.get_vocab(true).into_values().max();
-        let largest_id = every_id_has_a_row(&path, largest_id, rows)?;
+        let largest_id = every_id_has_a_row(path, largest_id, rows)?;
         let (prefix, suffix) = if options.specials {
-            surroundings(&path, &inner)?
+            surroundings(path, &inner)?
         } else {
             (Vec::new(), Vec::new())
         };
         let max_tokens = options.max_tokens.or(own_limit).unwrap_or(UNLIMITED);
         if max_tokens <= prefix.len() + suffix.len() {
             return Err(ModelError::malformed(
-                &path,
+                path,
                 format!("the longest input of {max_tokens} tokens leaves no room for text"),
             ));
         }
         let dropped = options.drop_unknown.then(|| unknown_id(&inner)).flatten();
         Ok(Self {
             words: WordPiece::of(&inner, options.lower_case),
-            path,
+            path: path.to_path_buf(),
             inner: inner.into(),
             seen: Memo::default(),
             largest_id,
@@ -199,6 +212,23 @@ impl TextTokenizer {
         }
         let (inner, _) = parse(&self.path, &bytes).map_err(|e| failed(&e))?;
         Ok(self.inner.get_or_init(|| inner))
+    }
+
+    /// Every token and its id, of a tokenizer whose file was read; none of one that was kept and did not need it yet.
+    pub(crate) fn vocabulary(&self) -> impl Iterator<Item = (String, u32)> {
+        let inner = self.inner.get();
+        inner.into_iter().flat_map(|inner| inner.get_vocab(true))
+    }
+
+    /// Whether `token` is one of those that mark something and say nothing; as [`TextTokenizer::vocabulary`].
+    pub(crate) fn is_special(&self, token: &str) -> bool {
+        let marks = |inner: &Tokenizer| {
+            let specials = inner.get_added_tokens_decoder();
+            specials
+                .values()
+                .any(|added| added.special && added.content == token)
+        };
+        self.inner.get().is_some_and(marks)
     }
 
     /// blake3 of tokenizer.json.

@@ -31,10 +31,41 @@ const PREFIXES: [&str; 6] = [
 
 /// One safetensors file, its header parsed and validated: offsets lie inside the file and do not overlap.
 struct WeightFile {
-    bytes: Mapped,
+    bytes: Source,
     /// Where tensor data begins.
     data: usize,
     metadata: Metadata,
+}
+
+/// Where the bytes of a safetensors file are.
+enum Source {
+    /// On disk.
+    Mapped(Mapped),
+    /// In the program itself.
+    #[cfg(feature = "builtin")]
+    Embedded {
+        /// What errors call it.
+        path: std::path::PathBuf,
+        bytes: &'static [u8],
+    },
+}
+
+impl Source {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(mapped) => mapped.bytes(),
+            #[cfg(feature = "builtin")]
+            Self::Embedded { bytes, .. } => bytes,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Mapped(mapped) => mapped.path(),
+            #[cfg(feature = "builtin")]
+            Self::Embedded { path, .. } => path,
+        }
+    }
 }
 
 /// How the numbers of a tensor are stored.
@@ -43,6 +74,8 @@ enum Kind {
     F32,
     F16,
     Bf16,
+    /// Whole numbers from -127 to 127; what one of them stands for lies elsewhere.
+    I8,
 }
 
 /// A view of one tensor: finite numbers of a known shape, once [`Weights::digest`] has run.
@@ -61,6 +94,7 @@ pub(crate) enum Numbers<'a> {
     F32(&'a [f32]),
     F16(&'a [u16]),
     Bf16(&'a [u16]),
+    I8(&'a [i8]),
     /// Not at an address where they could be read as numbers.
     Unaligned,
 }
@@ -101,6 +135,21 @@ impl Weights {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             files,
+            prefix: "",
+            used: Mutex::default(),
+        })
+    }
+
+    /// The tensors of one safetensors file that is part of the program; errors call it `path`.
+    ///
+    /// # Errors
+    /// A damaged file.
+    #[cfg(feature = "builtin")]
+    pub(crate) fn embedded(path: &Path, bytes: &'static [u8]) -> Result<Self, ModelError> {
+        let path = path.to_path_buf();
+        let file = WeightFile::of(Source::Embedded { path, bytes })?;
+        Ok(Self {
+            files: vec![Arc::new(file)],
             prefix: "",
             used: Mutex::default(),
         })
@@ -151,6 +200,18 @@ impl Weights {
     /// # Errors
     /// No such tensor, another type of number.
     pub(crate) fn tensor_of_any_shape(&self, name: &str) -> Result<Tensor, ModelError> {
+        let tensor = self.table(name)?;
+        match tensor.kind {
+            Kind::I8 => Err(self.bad(name, "holds I8, expected F32, F16 or BF16".into())),
+            _ => Ok(tensor),
+        }
+    }
+
+    /// The tensor `name`, whatever its shape: floating-point numbers, or I8 in units that the caller knows.
+    ///
+    /// # Errors
+    /// No such tensor, another type of number.
+    pub(crate) fn table(&self, name: &str) -> Result<Tensor, ModelError> {
         let (file, stored) = self
             .lookup(name)
             .ok_or_else(|| self.bad(name, "is missing".into()))?;
@@ -162,6 +223,7 @@ impl Weights {
             Dtype::F32 => Kind::F32,
             Dtype::F16 => Kind::F16,
             Dtype::BF16 => Kind::Bf16,
+            Dtype::I8 => Kind::I8,
             other => {
                 return Err(self.bad(name, format!("holds {other:?}, expected F32, F16 or BF16")));
             }
@@ -273,9 +335,13 @@ impl Weights {
 
 impl WeightFile {
     fn open(path: &Path) -> Result<Self, ModelError> {
-        let bytes = map(path)?;
+        Self::of(Source::Mapped(map(path)?))
+    }
+
+    fn of(bytes: Source) -> Result<Self, ModelError> {
         let (header, metadata) = SafeTensors::read_metadata(bytes.bytes()).map_err(|e| {
-            ModelError::malformed(path, format!("not a complete safetensors file ({e})"))
+            let detail = format!("not a complete safetensors file ({e})");
+            ModelError::malformed(bytes.path(), detail)
         })?;
         Ok(Self {
             bytes,
@@ -344,7 +410,7 @@ impl Tensor {
     pub(crate) fn as_f32(&self) -> Option<&[f32]> {
         match self.numbers() {
             Numbers::F32(numbers) => Some(numbers),
-            Numbers::F16(_) | Numbers::Bf16(_) | Numbers::Unaligned => None,
+            _ => None,
         }
     }
 
@@ -355,6 +421,7 @@ impl Tensor {
             Kind::F32 => bytemuck::try_cast_slice(bytes).map(Numbers::F32),
             Kind::F16 => bytemuck::try_cast_slice(bytes).map(Numbers::F16),
             Kind::Bf16 => bytemuck::try_cast_slice(bytes).map(Numbers::Bf16),
+            Kind::I8 => Ok(Numbers::I8(bytemuck::cast_slice(bytes))),
         };
         numbers.unwrap_or(Numbers::Unaligned)
     }
@@ -377,6 +444,11 @@ impl Tensor {
             Kind::Bf16 => {
                 for (o, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
                     *o = bf16::from_le_bytes(*b).to_f32();
+                }
+            }
+            Kind::I8 => {
+                for (o, b) in out.iter_mut().zip(bytes) {
+                    *o = f32::from(b.cast_signed());
                 }
             }
         }
@@ -404,6 +476,7 @@ impl Kind {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::I8 => 1,
         }
     }
 
@@ -428,6 +501,7 @@ impl Kind {
             }
             Self::F16 => !halves(0x7c00),
             Self::Bf16 => !halves(0x7f80),
+            Self::I8 => true,
         }
     }
 }

@@ -206,6 +206,14 @@ fn the_weight_is_the_formula_at_known_points() {
 }
 
 #[test]
+fn a_table_of_token_vectors_counts_less_by_the_same_evidence() {
+    let logit = 2.9924_f32 - 1.5;
+    let wanted = 0.05 + 0.94 / (1.0 + (-logit).exp());
+    assert!((CLEAR.dense_weight_of_static() - wanted).abs() < 1e-4);
+    assert!(CLEAR.dense_weight_of_static() < CLEAR.dense_weight());
+}
+
+#[test]
 fn evidence_is_read_off_the_lists() {
     let bm25: Vec<f32> = (0..150).map(|i| 20.0 - i as f32 / 10.0).collect();
     let moments = |mean, deviation| Moments { mean, deviation };

@@ -30,6 +30,10 @@ const SPREAD: f32 = -1.105;
 const SIZE: f32 = -0.214;
 const GAP: f32 = -0.661;
 
+/// Added for a table of token vectors, which sees less than a transformer by the same prominence: at weights that suit MiniLM
+/// the built-in encoder lost up to .046 nDCG@10 to BM25 alone (`benches/RESULTS.md`).
+const STATIC: f32 = -1.5;
+
 /// Rank whose BM25 score stands for the field behind the best.
 const FIELD_RANK: usize = 100;
 
@@ -70,8 +74,18 @@ impl Evidence {
 
     /// The dense weight, [`LOWEST`] to [`HIGHEST`]; [`FIXED`] if BM25 found nothing that differs or a score is no number.
     pub fn dense_weight(&self) -> f32 {
+        self.weight(0.0)
+    }
+
+    /// As [`Evidence::dense_weight`], for vectors of the static family.
+    pub fn dense_weight_of_static(&self) -> f32 {
+        self.weight(STATIC)
+    }
+
+    fn weight(&self, more: f32) -> f32 {
         let gap = (self.bm25_top - self.bm25_field) / self.bm25_top;
         let logit = BIAS
+            + more
             + PROMINENCE * (self.dense_top - self.dense_mean)
             + SPREAD * self.bm25_deviation.ln()
             + SIZE * (self.passages as f32).ln()

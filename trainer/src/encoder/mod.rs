@@ -37,6 +37,7 @@ pub use layout::{Band, Entry, Kind, Layout, Weights, to_device};
 pub use ops::Noise;
 pub(crate) use ops::{mix, unit_rows};
 pub use save::SaveError;
+pub(crate) use save::{quantized, quantized_table};
 
 use finish::{Finish, ance_head};
 use layout::Slot;

@@ -1,19 +1,21 @@
 //! How does a trained model become a folder that others open?
 //!
 //! The start's configuration, tokenizer and pooling files are copied; each safetensors file is written anew, with the
-//! trained tensors as f32 and every other tensor as it was. Weights in other formats are left behind: they would be
+//! trained tensors as f32 (a table of whole numbers as such again, with its tokens' weights) and every other tensor as it was. Weights in other formats are left behind: they would be
 //! those of the start. The folder is written aside and renamed when it is whole.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use engine::encoder::blueprint::Family;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 use storage::{StorageError, disk};
 
 use super::TrainEncoder;
 use super::finish::HEAD_FOLDERS;
+use super::layout::Kind;
 
 /// A model could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +42,8 @@ pub enum SaveError {
     },
 }
 
-/// Shape and numbers of a tensor as it is stored.
-type Stored = (Vec<usize>, Vec<f32>);
+/// Shape, type and bytes of a tensor as it is stored.
+type Stored = (Vec<usize>, Dtype, Vec<u8>);
 
 /// Files that describe a model and hold no weights.
 const DESCRIPTIONS: [&str; 3] = ["json", "txt", "model"];
@@ -129,10 +131,12 @@ impl TrainEncoder {
         let mut folders: BTreeMap<&Path, BTreeMap<&str, Stored>> = BTreeMap::new();
         for entry in self.layout.entries() {
             let numbers = self.layout.stored(entry, values);
-            folders
-                .entry(&entry.folder)
-                .or_default()
-                .insert(&entry.name, (entry.shape.clone(), numbers));
+            let tensors = folders.entry(&entry.folder).or_default();
+            if self.is_quantized() && entry.kind == Kind::Table {
+                tensors.extend(quantized_table(&entry.name, &numbers, entry.shape[1]));
+            } else {
+                tensors.insert(&entry.name, f32_tensor(&numbers, entry.shape.clone()));
+            }
         }
         for (folder, trained) in folders {
             let to = out.join(self.inside(folder));
@@ -141,6 +145,10 @@ impl TrainEncoder {
             disk::write_new(&to.join("model.safetensors"), &bytes)?;
         }
         Ok(())
+    }
+
+    fn is_quantized(&self) -> bool {
+        matches!(self.blueprint.family(), Family::Static(parts) if parts.quantized)
     }
 
     /// `modules.json` with the new head in place of what followed pooling, and the settings of the head's modules.
@@ -193,10 +201,7 @@ fn plain_modules(out: &Path) -> Result<Vec<Value>, SaveError> {
 }
 
 /// The tensors of `folder` as one safetensors file, those of `trained` replaced or added.
-fn rewritten(
-    folder: &Path,
-    trained: &BTreeMap<&str, (Vec<usize>, Vec<f32>)>,
-) -> Result<Vec<u8>, SaveError> {
+fn rewritten(folder: &Path, trained: &BTreeMap<&str, Stored>) -> Result<Vec<u8>, SaveError> {
     let files: Vec<(PathBuf, Vec<u8>)> = weight_files(folder)?
         .into_iter()
         .map(|path| read(&path).map(|bytes| (path, bytes)))
@@ -212,18 +217,43 @@ fn rewritten(
         );
     }
     let path = folder.join("model.safetensors");
-    let bytes: Vec<(&&str, &Vec<usize>, Vec<u8>)> = trained
-        .iter()
-        .map(|(name, (shape, numbers))| {
-            let bytes = numbers.iter().flat_map(|v| v.to_le_bytes()).collect();
-            (name, shape, bytes)
-        })
-        .collect();
-    for (name, shape, bytes) in &bytes {
-        let view = TensorView::new(Dtype::F32, (*shape).clone(), bytes);
-        views.push(((**name).to_owned(), view.map_err(|e| changed(&path, e))?));
+    for (name, (shape, dtype, bytes)) in trained {
+        let view = TensorView::new(*dtype, shape.clone(), bytes);
+        views.push(((*name).to_owned(), view.map_err(|e| changed(&path, e))?));
     }
     safetensors::serialize(views, None).map_err(|e| changed(&path, e))
+}
+
+pub(crate) fn f32_tensor(numbers: &[f32], shape: Vec<usize>) -> Stored {
+    let bytes = numbers.iter().flat_map(|v| v.to_le_bytes()).collect();
+    (shape, Dtype::F32, bytes)
+}
+
+/// A static encoder's table `name`, rows of `width` numbers, as whole numbers and the weights that are their units.
+pub(crate) fn quantized_table<'a>(
+    name: &'a str,
+    rows: &[f32],
+    width: usize,
+) -> [(&'a str, Stored); 2] {
+    let (numbers, weights) = quantized(rows, width);
+    let count = weights.len();
+    let bytes = numbers.iter().map(|n| n.cast_unsigned()).collect();
+    [
+        (name, (vec![count, width], Dtype::I8, bytes)),
+        ("weights", f32_tensor(&weights, vec![count])),
+    ]
+}
+
+/// Each row of `width` numbers as whole ones from -127 to 127, and the unit that makes its largest 127.
+pub(crate) fn quantized(rows: &[f32], width: usize) -> (Vec<i8>, Vec<f32>) {
+    let (mut numbers, mut units) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows.chunks_exact(width) {
+        let unit = row.iter().fold(0.0f32, |most, v| most.max(v.abs())) / 127.0;
+        let one = if unit > 0.0 { unit } else { 1.0 };
+        numbers.extend(row.iter().map(|v| (v / one).round() as i8));
+        units.push(unit);
+    }
+    (numbers, units)
 }
 
 /// The safetensors files of a folder; none for a head that is new.

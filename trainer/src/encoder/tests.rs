@@ -289,3 +289,17 @@ fn gradients_do_not_depend_on_how_texts_are_padded() {
     });
     assert!(relative(&gradients[0], &gradients[1]) < 1e-4);
 }
+
+#[test]
+fn whole_numbers_are_off_by_half_a_unit_at_most() {
+    let rows = [
+        0.5f32, -1.0, 0.25, 0.003, 0.0, 0.0, 0.0, 0.0, 1e-6, -3e-7, 2e-6, 0.0,
+    ];
+    let (numbers, units) = quantized(&rows, 4);
+    assert_eq!((numbers[1], units[1]), (-127, 0.0));
+    for ((row, numbers), unit) in rows.chunks(4).zip(numbers.chunks(4)).zip(&units) {
+        for (wanted, found) in row.iter().zip(numbers) {
+            assert!((f32::from(*found) * unit - wanted).abs() <= unit * 0.5001);
+        }
+    }
+}

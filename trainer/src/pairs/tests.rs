@@ -371,3 +371,87 @@ fn a_data_set_is_read_without_its_judgements() {
         "{nothing:?}"
     );
 }
+
+/// Words of a script without capital letters the trainer could lean on, or without spaces.
+fn foreign(words: &[&str], between: &str, stop: &str, file: u32) -> String {
+    let mut state = u64::from(file) + 1;
+    let mut word = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        words[(state >> 33) as usize % words.len()]
+    };
+    let mut sentence = || {
+        let words: Vec<&str> = (0..9).map(|_| word()).collect();
+        format!("{}{stop}", words.join(between))
+    };
+    let sentences: Vec<String> = (0..6).map(|_| sentence()).collect();
+    sentences.join(between)
+}
+
+#[test]
+fn a_language_that_no_encoder_was_trained_on_asks_too() {
+    let greek = [
+        "θάλασσα",
+        "βουνό",
+        "ψωμί",
+        "λάμπα",
+        "χειμώνας",
+        "κήπος",
+        "γράμμα",
+        "λιμάνι",
+        "σύννεφο",
+        "πέτρα",
+        "ποτάμι",
+        "βιολί",
+        "μηχανή",
+        "χαλκός",
+    ];
+    let piece = |file: u32| Piece {
+        id: format!("g{file}"),
+        group: file,
+        title: format!(
+            "{} {} {file}",
+            greek[file as usize % 14],
+            greek[(file as usize / 14 + 3) % 14]
+        ),
+        text: foreign(&greek, " ", ".", file),
+        ..Piece::default()
+    };
+    let pieces: Vec<Piece> = (0..60).map(piece).collect();
+    let (examples, report) = made(&pieces, &PairOptions::default());
+    assert!(report.total() >= FEWEST, "{report:?}");
+    assert!(!examples.queries.is_empty() && !examples.dev.is_empty());
+}
+
+#[test]
+fn a_language_without_spaces_asks_or_says_that_it_cannot() {
+    let chinese = [
+        "河流",
+        "石头",
+        "灯",
+        "冬天",
+        "面包",
+        "发动机",
+        "小提琴",
+        "花园",
+        "信",
+        "港口",
+        "云",
+        "铜",
+    ];
+    let piece = |file: u32| Piece {
+        id: format!("c{file}"),
+        group: file,
+        text: foreign(&chinese, "", "。", file),
+        ..Piece::default()
+    };
+    let pieces: Vec<Piece> = (0..60).map(piece).collect();
+    match examples(PathBuf::from("notes"), &pieces, &PairOptions::default()) {
+        Ok((examples, _)) => {
+            let empty = |query: &&TrainQuery| query.text.trim().is_empty();
+            assert_eq!(all(&examples).into_iter().filter(empty).count(), 0);
+        }
+        Err(error) => assert!(error.to_string().contains("60 passages"), "{error}"),
+    }
+}

@@ -256,6 +256,12 @@ pub(crate) fn add_rows_bf16<A: Arithmetic>(table: &[u16], terms: &[(u32, f32)], 
     });
 }
 
+/// As [`add_rows_f32`], of whole numbers.
+#[inline(always)]
+pub(crate) fn add_rows_i8<A: Arithmetic>(table: &[i8], terms: &[(u32, f32)], out: &mut [f32]) {
+    add_rows::<A, i8>(table, terms, out, f32::from);
+}
+
 /// Divides `row` by its Euclidean length, or by `least` if that is larger.
 #[inline(always)]
 pub(crate) fn normalize<A: Arithmetic>(row: &mut [f32], least: f32) {

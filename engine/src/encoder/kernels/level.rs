@@ -110,6 +110,8 @@ by_level! {
     fn add_rows_f16(table: &[u16], terms: &[(u32, f32)], out: &mut [f32]);
     /// As [`add_rows_f32`], of the bits of bf16.
     fn add_rows_bf16(table: &[u16], terms: &[(u32, f32)], out: &mut [f32]);
+    /// As [`add_rows_f32`], of whole numbers.
+    fn add_rows_i8(table: &[i8], terms: &[(u32, f32)], out: &mut [f32]);
     /// Divides by the Euclidean length, or by `least` if that is larger.
     fn normalize(row: &mut [f32], least: f32);
     /// Rounds to bf16, nearest even.
