@@ -142,6 +142,7 @@ pub mod reading;
 mod search;
 mod similar;
 pub mod snippet;
+mod threads;
 mod update;
 
 // Data sets and scores.

@@ -196,7 +196,7 @@ impl ModelStore {
         };
         let target = self.dir.join(checked(&name)?);
         let is_builtin = self.builtin().is_some_and(|own| own.identity.name == name);
-        let hash = load(&source, &name, Precision::F32)?
+        let hash = load(&source, &name, Precision::F32, None)?
             .identity()
             .hash
             .clone();
@@ -219,7 +219,7 @@ impl ModelStore {
                 .join(format!(".adding-{name}-{}", std::process::id())),
         );
         copy_model(source, &unfinished.0)?;
-        let identity = load(&unfinished.0, name, Precision::F32)?
+        let identity = load(&unfinished.0, name, Precision::F32, None)?
             .identity()
             .clone();
         let descriptor =
@@ -291,9 +291,10 @@ impl ModelStore {
         precision: Precision,
     ) -> Result<Arc<dyn Encoder>, ModelStoreError> {
         let entry = self.get(name)?;
+        let kept = entry.path.join(format!("ready-{precision}.askm"));
         let encoder = match entry.is_builtin {
             true => self.open_builtin()?,
-            false => load(&entry.path, name, precision)?,
+            false => load(&entry.path, name, precision, Some(kept))?,
         };
         if encoder.identity().hash == entry.identity.hash {
             Ok(encoder)
@@ -456,10 +457,16 @@ impl ModelStore {
     }
 }
 
-fn load(dir: &Path, name: &str, precision: Precision) -> Result<Arc<dyn Encoder>, ModelError> {
+fn load(
+    dir: &Path,
+    name: &str,
+    precision: Precision,
+    kept: Option<PathBuf>,
+) -> Result<Arc<dyn Encoder>, ModelError> {
     let options = LoadOptions {
         name: Some(name.to_owned()),
         precision,
+        kept,
         ..LoadOptions::default()
     };
     crate::encoder::load(dir, &options)

@@ -1,10 +1,13 @@
 //! What does `askance encode` do?
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::bail;
-use engine::dataset::{Record, texts};
+use engine::dataset::{DatasetError, Record, texts};
 use engine::encoder::{Encoder, Role};
 use storage::Task;
 use storage::npy::NpyWriter;
@@ -43,37 +46,58 @@ pub fn run(args: &EncodeArgs, session: &mut Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Reads, encodes and writes; reading goes on while a batch is encoded.
 fn encode(args: &EncodeArgs, encoder: &Arc<dyn Encoder>, task: Task<'_>) -> anyhow::Result<usize> {
     let mut writer = NpyWriter::create(&args.out, encoder.identity().dimension)?;
-    let (mut waiting, mut bytes, mut done) = (Vec::new(), 0, 0);
-    for record in texts::read(&args.input)? {
+    let total = texts::count(&args.input)?;
+    thread::scope(|scope| {
+        let (sender, batches) = sync_channel(2);
+        scope.spawn(move || {
+            let failed = read(&args.input, |batch| sender.send(Ok(batch)).is_ok()).err();
+            // The receiver is gone when encoding failed or was cancelled.
+            failed.map(|error| sender.send(Err(error)).ok())
+        });
+        let mut done = 0;
+        for batch in batches {
+            let batch: Vec<String> = batch?;
+            write(&mut writer, encoder, args.role.into(), &batch, task)?;
+            done += batch.len() as u64;
+            task.report("encoding texts", done, total);
+        }
+        Ok(writer.finish()?)
+    })
+}
+
+/// Hands the texts of `path` on in batches for as long as `take` wants them.
+fn read(path: &Path, mut take: impl FnMut(Vec<String>) -> bool) -> Result<(), DatasetError> {
+    let (mut waiting, mut bytes) = (Vec::new(), 0);
+    for record in texts::read(path)? {
         let text = Record::full_text(&record?);
         bytes += text.len();
         waiting.push(text);
         if bytes >= BATCH_BYTES {
-            done += write(&mut writer, encoder, args.role.into(), &waiting, task)?;
-            task.report("encoding texts", done as u64, 0);
-            (waiting, bytes) = (Vec::new(), 0);
+            bytes = 0;
+            if !take(std::mem::take(&mut waiting)) {
+                return Ok(());
+            }
         }
     }
-    write(&mut writer, encoder, args.role.into(), &waiting, task)?;
-    Ok(writer.finish()?)
+    if !waiting.is_empty() {
+        take(waiting);
+    }
+    Ok(())
 }
 
-/// Encodes `texts` and writes their rows; returns how many.
+/// Encodes `texts` and writes their rows.
 fn write(
     writer: &mut NpyWriter,
     encoder: &Arc<dyn Encoder>,
     role: Role,
     texts: &[String],
     task: Task<'_>,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<()> {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    if texts.is_empty() {
-        return Ok(0);
-    }
     // Reported in texts of the file; the encoder's own counting would only alternate with it.
     let rows = encoder.encode(&texts, role, task.quiet())?;
-    rows.rows().try_for_each(|row| writer.push(row))?;
-    Ok(texts.len())
+    Ok(rows.rows().try_for_each(|row| writer.push(row))?)
 }

@@ -49,6 +49,15 @@ impl Lines {
         parsed.map(Some).map_err(|bad| self.bad(bad))
     }
 
+    /// How many are left.
+    pub(super) fn count(mut self) -> Result<u64, DatasetError> {
+        let mut count = 0;
+        while self.advance()? {
+            count += 1;
+        }
+        Ok(count)
+    }
+
     fn advance(&mut self) -> Result<bool, DatasetError> {
         loop {
             self.buffer.clear();

@@ -18,3 +18,15 @@ pub fn read(
         lines.next(beir::parse_text).transpose()
     }))
 }
+
+/// How many texts [`read`] will give; 0, which is "not known", where reading would use them up, as from a pipe.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn count(path: &Path) -> Result<u64, DatasetError> {
+    let about = std::fs::metadata(path).map_err(DatasetError::io("read", path))?;
+    if !about.is_file() {
+        return Ok(0);
+    }
+    Lines::open(path)?.count()
+}

@@ -14,10 +14,10 @@ use rayon::prelude::*;
 use super::config::{BertConfig, Naming};
 use super::error::ModelError;
 use super::gist;
-#[cfg(target_arch = "x86_64")]
 use super::kernels::attention;
 use super::kernels::level::{self, Level};
 use super::linear::{Linear, Precision, Words};
+use super::ready::Ready;
 use super::weights::{Tensor, Weights};
 
 /// A BERT-style encoder, ready to run.
@@ -71,7 +71,6 @@ pub(crate) struct Scratch {
     words: Words,
     /// (t, t) of the text and head at work, where faer runs attention.
     scores: Vec<f32>,
-    #[cfg(target_arch = "x86_64")]
     attention: attention::Buffers,
 }
 
@@ -85,12 +84,48 @@ impl Bert {
         weights: &Weights,
         precision: Precision,
     ) -> Result<Self, ModelError> {
-        let (h, naming) = (config.hidden, config.naming);
-        let words = weights.tensor("embeddings.word_embeddings.weight", &[config.vocabulary, h])?;
         let layers = (0..config.layers)
             .into_par_iter()
-            .map(|i| Layer::open(&config, weights, i, precision))
+            .map(|i| {
+                let names = |parts: &[&str]| layer_names(&config, i, parts);
+                Layer::open(&config, weights, i, |parts, shape| {
+                    Linear::stacked(weights, &names(parts), shape, precision)
+                })
+            })
             .collect::<Result<_, _>>()?;
+        Self::around(layers, config, weights, precision)
+    }
+
+    /// The same with its layers taken from `ready`.
+    ///
+    /// # Errors
+    /// As [`Bert::open`], or layers that `ready` does not hold.
+    pub(crate) fn open_kept(
+        config: BertConfig,
+        weights: &Weights,
+        precision: Precision,
+        ready: &mut Ready,
+    ) -> Result<Self, ModelError> {
+        let layers = (0..config.layers)
+            .map(|i| {
+                Layer::open(&config, weights, i, |parts, shape| {
+                    let stacked = [parts.len() * shape[0], shape[1]];
+                    let absent = || weights.bad(parts[0], "is not among what was kept".into());
+                    Linear::kept(ready, stacked, precision).ok_or_else(absent)
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Self::around(layers, config, weights, precision)
+    }
+
+    fn around(
+        layers: Vec<Layer>,
+        config: BertConfig,
+        weights: &Weights,
+        precision: Precision,
+    ) -> Result<Self, ModelError> {
+        let (h, naming) = (config.hidden, config.naming);
+        let words = weights.tensor("embeddings.word_embeddings.weight", &[config.vocabulary, h])?;
         Ok(Self {
             words,
             common: OnceLock::new(),
@@ -101,6 +136,17 @@ impl Bert {
             level: Level::best(),
             config,
         })
+    }
+
+    /// What [`Bert::open_kept`] takes; `None` where layers are not packed.
+    pub(crate) fn slabs(&self) -> Option<Vec<&[u32]>> {
+        let mut slabs = Vec::new();
+        for layer in &self.layers {
+            for linear in [&layer.qkv, &layer.attended, &layer.up, &layer.down] {
+                slabs.append(&mut linear.slabs()?);
+            }
+        }
+        Some(slabs)
     }
 
     /// The numbers its layers multiply.
@@ -176,9 +222,8 @@ impl Bert {
         let (h, heads) = (self.config.hidden, self.config.heads);
         let qkv = &s.qkv[text.start * 3 * h..text.end * 3 * h];
         let context = &mut s.context[text.start * h..text.end * h];
-        #[cfg(target_arch = "x86_64")]
-        if let Some(dot) = self.precision.attention(h / heads) {
-            attention::attention(dot, qkv, heads, h, &mut s.attention, context);
+        if let Some((dot, level)) = self.precision.attention(h / heads) {
+            attention::attention(dot, level, qkv, heads, h, &mut s.attention, context);
             return;
         }
         plain_attention(self.level, qkv, heads, h, &mut s.scores, context);
@@ -216,34 +261,35 @@ impl Norm {
 }
 
 impl Layer {
+    /// Layer `i`; `linear` gives the linear layer stacked from the named parts, each of a shape (out, in).
     fn open(
         config: &BertConfig,
         weights: &Weights,
         i: usize,
-        precision: Precision,
+        mut linear: impl FnMut(&[&str], [usize; 2]) -> Result<Linear, ModelError>,
     ) -> Result<Self, ModelError> {
         let (h, f) = (config.hidden, config.intermediate);
-        let name = |part: &str| tensor_name(config.naming, &format!("encoder.layer.{i}.{part}"));
-        let linear = |parts: &[&str], shape| {
-            let names: Vec<String> = parts.iter().map(|p| name(p)).collect();
-            Linear::stacked(weights, &names, shape, precision)
-        };
+        let norm = |part: &str| Norm::open(weights, &layer_names(config, i, &[part])[0], h);
+        let qkv = [
+            "attention.self.query",
+            "attention.self.key",
+            "attention.self.value",
+        ];
         Ok(Self {
-            qkv: linear(
-                &[
-                    "attention.self.query",
-                    "attention.self.key",
-                    "attention.self.value",
-                ],
-                [h, h],
-            )?,
+            qkv: linear(&qkv, [h, h])?,
             attended: linear(&["attention.output.dense"], [h, h])?,
-            attended_norm: Norm::open(weights, &name("attention.output.LayerNorm"), h)?,
+            attended_norm: norm("attention.output.LayerNorm")?,
             up: linear(&["intermediate.dense"], [f, h])?,
             down: linear(&["output.dense"], [h, f])?,
-            down_norm: Norm::open(weights, &name("output.LayerNorm"), h)?,
+            down_norm: norm("output.LayerNorm")?,
         })
     }
+}
+
+/// The full names of parts of layer `i`.
+fn layer_names(config: &BertConfig, i: usize, parts: &[&str]) -> Vec<String> {
+    let name = |part: &&str| tensor_name(config.naming, &format!("encoder.layer.{i}.{part}"));
+    parts.iter().map(name).collect()
 }
 
 /// Attention through faer: `context`, (t, H), from `qkv`, (t, 3H).
@@ -348,7 +394,7 @@ mod tests {
     use super::super::kernels::scalar;
     use super::*;
 
-    /// The way of CPUs without AVX-512, by its definition, at every level and odd lengths.
+    /// The way of CPUs without tiles, by its definition, at every level and odd lengths.
     #[test]
     fn attention_through_faer_equals_its_definition() {
         let value = |i: usize| ((i * 29 + 7) % 23) as f32 / 11.0 - 1.0;

@@ -5,7 +5,8 @@
 //! thread. Memory is that of one window's ids and one [`Workspace`] a thread, however many texts there are.
 //!
 //! A single text, a query as a rule, stays on the calling thread and in a workspace that lay ready: nothing is started, and
-//! nothing allocated but the vector that is handed out.
+//! nothing allocated but the vector that is handed out. A batch that stands alone, the sentences of an excerpt for instance,
+//! stays there too, so that it does not wait in line behind a corpus.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,7 @@ use super::pooling::{Finish, pool};
 use super::static_table::StaticTable;
 use super::tokenizer::TextTokenizer;
 use super::{Embeddings, EncodeError, Encoder, EncoderIdentity, Role};
+use crate::threads::stand_back;
 
 /// Texts tokenised before they are sorted by length.
 const WINDOW: usize = 4096;
@@ -29,6 +31,9 @@ const WINDOW: usize = 4096;
 /// Tokens of a batch: enough that a layer's weights are read from far for many of them, few enough for the activations to
 /// stay in the cache.
 const BATCH_TOKENS: usize = 512;
+
+/// Most texts that are looked at for being a single batch.
+const FEW: usize = 64;
 
 /// What turns ids into vectors.
 pub(crate) enum Body {
@@ -72,6 +77,8 @@ pub(crate) struct Workspace {
     ends: Vec<usize>,
     /// One text's vector before its last step.
     vector: Vec<f32>,
+    /// Rows and factors of one text's tokens (static only).
+    terms: Vec<(u32, f32)>,
     scratch: Scratch,
 }
 
@@ -125,12 +132,22 @@ impl CpuEncoder {
     /// One text, on the calling thread.
     fn encode_one(&self, text: &str, role: Role, out: &mut [f32]) -> Result<(), EncodeError> {
         let mut work = self.take_workspace();
-        work.ids.clear();
-        let done = self
-            .add_ids(text, role, &mut work.ids)
-            .map(|()| self.encode_ids(role, &mut work, out));
+        let done = self.one(text, role, &mut work, out);
         self.give_back(work);
         done
+    }
+
+    fn one(
+        &self,
+        text: &str,
+        role: Role,
+        work: &mut Workspace,
+        out: &mut [f32],
+    ) -> Result<(), EncodeError> {
+        work.ids.clear();
+        self.add_ids(text, role, &mut work.ids)?;
+        self.encode_ids(role, work, out);
+        Ok(())
     }
 
     /// Any number of texts, on the threads of the pool.
@@ -146,6 +163,9 @@ impl CpuEncoder {
             total: texts.len(),
             task,
         };
+        if texts.len() <= FEW && self.encode_few(texts, role, out)? {
+            return progress.add(texts.len());
+        }
         let windows = texts.chunks(WINDOW);
         for (window, out) in windows.zip(out.chunks_mut(WINDOW * self.identity.dimension)) {
             task.check()?;
@@ -155,6 +175,24 @@ impl CpuEncoder {
             })?;
         }
         Ok(())
+    }
+
+    /// The texts on the calling thread, if they are one batch at most.
+    fn encode_few(&self, texts: &[&str], role: Role, out: &mut [f32]) -> Result<bool, EncodeError> {
+        let mut work = self.take_workspace();
+        work.ids.clear();
+        work.ends.clear();
+        let mut tokenised = Ok(());
+        for text in texts {
+            tokenised = tokenised.and_then(|()| self.add_ids(text, role, &mut work.ids));
+            work.ends.push(work.ids.len());
+        }
+        let are_few = work.ids.len() <= BATCH_TOKENS;
+        if tokenised.is_ok() && are_few {
+            self.encode_texts(role, &mut work, out);
+        }
+        self.give_back(work);
+        tokenised.map(|()| are_few)
     }
 
     /// For bodies that take every text by itself.
@@ -168,10 +206,11 @@ impl CpuEncoder {
         let rows = out.par_chunks_mut(self.identity.dimension * AT_ONCE);
         rows.zip(texts.par_chunks(AT_ONCE))
             .try_for_each(|(rows, texts)| {
-                let rows = rows.chunks_exact_mut(self.identity.dimension);
-                for (row, text) in rows.zip(texts) {
-                    self.encode_one(text, role, row)?;
-                }
+                let mut work = self.take_workspace();
+                let mut each = rows.chunks_exact_mut(self.identity.dimension).zip(texts);
+                let done = each.try_for_each(|(row, text)| self.one(text, role, &mut work, row));
+                self.give_back(work);
+                done?;
                 progress.add(texts.len())
             })
     }
@@ -237,6 +276,7 @@ impl CpuEncoder {
             ids,
             ends,
             vector,
+            terms,
             scratch,
         } = work;
         let rows = out.chunks_exact_mut(self.identity.dimension);
@@ -256,9 +296,8 @@ impl CpuEncoder {
             }
             Body::Static(table) => {
                 for (text, row) in texts.zip(rows) {
-                    vector.clear();
                     vector.resize(table.dimension(), 0.0);
-                    table.mean(&ids[text], vector);
+                    table.mean(&ids[text], terms, vector);
                     self.finish(vector, row);
                 }
             }
@@ -296,6 +335,7 @@ impl CpuEncoder {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .thread_name(|i| format!("encoder-{i}"))
+            .start_handler(|_| stand_back())
             .build()
             .map_err(|e| EncodeError::Device {
                 name: self.identity.name.clone(),

@@ -1,17 +1,18 @@
 //! What does a linear layer do to every token, and in which numbers?
 //!
-//! With AVX-512 the layer is packed for the kernels of this crate: measured on Zen 4 they run at the peak of the
-//! instruction (see benches/RESULTS.md) and apply bias and activation while the sums are in the cache. Everywhere
-//! else faer's GEMM does the work, in f32.
+//! Where the CPU has AVX-512, AVX2 or NEON the layer is packed for the kernels of this crate: measured on Zen 4 they run
+//! near the peak of the instruction (see benches/RESULTS.md) and apply bias and activation while the sums are in the
+//! cache. Everywhere else faer's GEMM does the work, in f32.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
 use super::config::Activation;
 use super::error::ModelError;
+use super::kernels::dot::Dot;
 use super::kernels::level::{self, Level};
-#[cfg(target_arch = "x86_64")]
-use super::kernels::packed::{Dot, Packed};
+use super::kernels::packed::Packed;
+use super::ready::Ready;
 use super::weights::Weights;
 
 /// The numbers that weights are kept and multiplied in. Sums, residuals, LayerNorm and softmax are f32 in all of
@@ -24,7 +25,8 @@ pub enum Precision {
     F32,
     /// 8 bits of mantissa, on CPUs with AVX512-BF16.
     Bf16,
-    /// Weights rounded to 8 bits an output, activations to 8 bits a token, on CPUs with AVX512-VNNI.
+    /// Weights and activations rounded to 8 bits on grids of 128 inputs, on CPUs with AVX512-VNNI, AVX2, or Arm's dot
+    /// products.
     Int8,
 }
 
@@ -47,31 +49,30 @@ impl Precision {
     }
 
     /// Whether this CPU has the instructions.
-    #[cfg(target_arch = "x86_64")]
     pub(crate) fn is_available(self) -> bool {
-        self == Self::F32 || self.dot().is_available()
+        self == Self::F32 || self.dot().widest().is_some()
     }
 
-    /// Whether this CPU has the instructions.
-    #[cfg(not(target_arch = "x86_64"))]
-    pub(crate) fn is_available(self) -> bool {
-        self == Self::F32
-    }
-
-    /// Multiplications and additions a second that one thread can do in registers, measured; `None` where this crate has
-    /// no kernels for this CPU. The top of a roofline.
+    /// Multiplications and additions a second that one thread can do in registers, measured; `None` where that is
+    /// not AVX-512. The top of a roofline.
     #[cfg(target_arch = "x86_64")]
     pub fn peak(self) -> Option<f64> {
         super::kernels::peak::peak(self.dot())
     }
 
-    /// As on x86-64; this crate has no kernels of its own here.
+    /// Not measured here.
     #[cfg(not(target_arch = "x86_64"))]
     pub fn peak(self) -> Option<f64> {
         None
     }
 
-    #[cfg(target_arch = "x86_64")]
+    /// The instruction set that its layers are packed for; "none" if they are not.
+    pub(crate) fn packed_for(self) -> String {
+        let widest = self.dot().widest();
+        widest.map_or_else(|| "none".to_owned(), |level| format!("{level:?}"))
+    }
+
+    /// The numbers its layers multiply.
     fn dot(self) -> Dot {
         match self {
             Self::F32 => Dot::F32,
@@ -80,14 +81,13 @@ impl Precision {
         }
     }
 
-    /// The numbers attention over heads of `width` runs on, if the kernels of this crate run it.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) fn attention(self, width: usize) -> Option<Dot> {
+    /// The numbers attention over heads of `width` runs on and the instructions, if the kernels of this crate run it.
+    pub(crate) fn attention(self, width: usize) -> Option<(Dot, Level)> {
         let halves = self != Self::F32 && width.is_multiple_of(2);
         let wanted = if halves { Dot::Bf16 } else { Dot::F32 };
         [wanted, Dot::F32]
             .into_iter()
-            .find(|dot| dot.is_available())
+            .find_map(|dot| dot.widest().map(|level| (dot, level)))
     }
 }
 
@@ -98,21 +98,14 @@ impl std::fmt::Display for Precision {
 }
 
 /// Buffers of a layer's input, kept between calls.
-#[cfg(target_arch = "x86_64")]
 pub(crate) use super::kernels::packed::Words;
-
-/// Buffers of a layer's input: none here.
-#[cfg(not(target_arch = "x86_64"))]
-#[derive(Default)]
-pub(crate) struct Words;
 
 /// y = activation(x Wᵀ + b) for each token.
 pub(crate) enum Linear {
     /// Through faer.
     Plain(Plain),
-    /// Through this crate's kernels, with the number of inputs.
-    #[cfg(target_arch = "x86_64")]
-    Packed(Packed, usize),
+    /// Through this crate's kernels.
+    Packed(Packed),
 }
 
 /// A layer as the files store it.
@@ -149,19 +142,27 @@ impl Linear {
         Ok(Self::in_precision(plain, precision))
     }
 
-    #[cfg(target_arch = "x86_64")]
-    fn in_precision(plain: Plain, precision: Precision) -> Self {
-        if precision.dot().is_available() {
-            let packed = Packed::new(precision.dot(), &plain.weight, &plain.bias);
-            Self::Packed(packed, plain.inputs)
-        } else {
-            Self::Plain(plain)
+    /// A layer of `shape` (out, in) as it was kept; `None` if `ready` does not hold one.
+    pub(crate) fn kept(ready: &mut Ready, shape: [usize; 2], precision: Precision) -> Option<Self> {
+        let dot = precision.dot();
+        let packed = Packed::stored(dot, dot.widest()?, shape, |words| ready.slab(words))?;
+        Some(Self::Packed(packed))
+    }
+
+    /// What [`Linear::kept`] takes; `None` of a layer that is not packed.
+    pub(crate) fn slabs(&self) -> Option<Vec<&[u32]>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Packed(packed) => Some(packed.slabs()),
         }
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
-    fn in_precision(plain: Plain, _: Precision) -> Self {
-        Self::Plain(plain)
+    fn in_precision(plain: Plain, precision: Precision) -> Self {
+        let dot = precision.dot();
+        match dot.widest() {
+            Some(level) => Self::Packed(Packed::new(dot, level, &plain.weight, &plain.bias)),
+            None => Self::Plain(plain),
+        }
     }
 
     /// `y`, (t, out), from `x`, (t, in). On the calling thread: the cores work on different batches.
@@ -174,8 +175,7 @@ impl Linear {
     ) {
         match self {
             Self::Plain(plain) => plain.apply(x, activation, y),
-            #[cfg(target_arch = "x86_64")]
-            Self::Packed(packed, inputs) => packed.apply(x, *inputs, buffer, activation, y),
+            Self::Packed(packed) => packed.apply(x, buffer, activation, y),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which encoder is in this folder?
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use super::error::ModelError;
 use super::identity::Description;
 use super::linear::Precision;
 use super::pooling::Finish;
+use super::ready::{self, About, Ready, Source};
 use super::static_table::StaticTable;
 use super::tokenizer::{TextTokenizer, TokenizerOptions};
 use super::weights::Weights;
@@ -27,6 +28,9 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// Numbers of the linear layers; the static family has none. Default: f32. `measure_precisions` compares them.
     pub precision: Precision,
+    /// A file to keep what opening works out, so that the next time takes milliseconds. It is taken where it holds for the
+    /// model's files as they are, and written anew where not. Default: none.
+    pub kept: Option<PathBuf>,
 }
 
 /// Opens the encoder in `dir`: BERT, RoBERTa, XLM-RoBERTa or DistilBERT in Hugging Face layout, with or without the
@@ -49,13 +53,13 @@ pub(crate) fn load_cpu(dir: &Path, options: &LoadOptions) -> Result<CpuEncoder, 
         });
     }
     let parts = if model_type(dir)?.as_deref() == Some("model2vec") {
-        model2vec(dir)?
+        static_parts(dir, MODEL2VEC_TOKENS, &model2vec_steps(dir)?, options)?
     } else {
         let pipeline = Pipeline::read(dir)?;
         if pipeline.is_static {
-            static_embedding(&pipeline)?
+            static_embedding(&pipeline, options)?
         } else {
-            bert(&pipeline, options.precision)?
+            bert(&pipeline, options)?
         }
     };
     Ok(parts.assemble(dir, options))
@@ -116,8 +120,9 @@ fn cores() -> usize {
 }
 
 /// A transformer with what sentence-transformers does around it.
-fn bert(pipeline: &Pipeline, precision: Precision) -> Result<Parts, ModelError> {
+fn bert(pipeline: &Pipeline, options: &LoadOptions) -> Result<Parts, ModelError> {
     let dir = &pipeline.model_dir;
+    let precision = options.precision;
     if !precision.is_available() {
         return Err(ModelError::unsupported(
             dir,
@@ -126,12 +131,24 @@ fn bert(pipeline: &Pipeline, precision: Precision) -> Result<Parts, ModelError> 
         ));
     }
     let config = BertConfig::read(dir)?;
-    let options = bert_tokens(pipeline, &config);
-    let (tokenizer, body) = rayon::join(
-        || TextTokenizer::open(dir, config.vocabulary, options),
-        || open_bert(dir, &config, precision),
-    );
-    let (tokenizer, (bert, digest)) = (tokenizer?, body?);
+    let tokens = bert_tokens(pipeline, &config);
+    let weights = Weights::open(dir)?.with_prefix_of("embeddings.word_embeddings.weight");
+    let kept = Kept::of(dir, &weights, options, config.vocabulary);
+    let reopen = |ready: &mut Ready| Bert::open_kept(config.clone(), &weights, precision, ready);
+    let (tokenizer, bert, digest) = match kept.as_ref().and_then(|kept| kept.open(reopen)) {
+        Some(opened) => opened,
+        None => {
+            let (tokenizer, body) = rayon::join(
+                || TextTokenizer::open(dir, config.vocabulary, tokens),
+                || Bert::open(config.clone(), &weights, precision),
+            );
+            let (tokenizer, bert, digest) = (tokenizer?, body?, weights.digest()?);
+            if let (Some(kept), Some(slabs)) = (&kept, bert.slabs()) {
+                kept.write(&tokenizer, digest, slabs);
+            }
+            (tokenizer, bert, digest)
+        }
+    };
     let pooling = pipeline.pooling.clone();
     if let Some(width) = pooling.hidden.filter(|w| *w != config.hidden) {
         return Err(ModelError::malformed(
@@ -170,15 +187,62 @@ fn bert(pipeline: &Pipeline, precision: Precision) -> Result<Parts, ModelError> 
     })
 }
 
-fn open_bert(
-    dir: &Path,
-    config: &BertConfig,
-    precision: Precision,
-) -> Result<(Bert, blake3::Hash), ModelError> {
-    let weights = Weights::open(dir)?.with_prefix_of("embeddings.word_embeddings.weight");
-    let bert = Bert::open(config.clone(), &weights, precision)?;
-    let digest = weights.digest()?;
-    Ok((bert, digest))
+/// The file that keeps what opening works out, and what it has to hold for.
+struct Kept<'a> {
+    path: &'a Path,
+    dir: &'a Path,
+    source: Source,
+    /// Rows of the embedding table.
+    rows: usize,
+}
+
+impl<'a> Kept<'a> {
+    /// None if nobody asked for one.
+    fn of(dir: &'a Path, weights: &Weights, options: &'a LoadOptions, rows: usize) -> Option<Self> {
+        let path = options.kept.as_deref()?;
+        let mut files: Vec<PathBuf> = weights.paths().map(Path::to_path_buf).collect();
+        files.push(dir.join("tokenizer.json"));
+        let precision = options.precision;
+        // A file that cannot be looked at is named when it is opened.
+        let source = Source::of(&files, precision, precision.packed_for()).ok()?;
+        Some(Self {
+            path,
+            dir,
+            source,
+            rows,
+        })
+    }
+
+    /// Tokenizer, body and digest of the weights as they were kept; none if they were not, or hold no more: then the model
+    /// itself is opened, and says what is wrong with it if anything is.
+    fn open<T>(
+        &self,
+        body: impl FnOnce(&mut Ready) -> Result<T, ModelError>,
+    ) -> Option<(TextTokenizer, T, blake3::Hash)> {
+        let mut ready = Ready::open(self.path, &self.source).ok()?;
+        let digest = blake3::Hash::from_hex(&ready.about.weights).ok()?;
+        let vocabulary = ready.slab(ready.about.vocabulary)?;
+        let notes = ready.about.tokenizer.clone();
+        let tokenizer = TextTokenizer::stored(self.dir, self.rows, notes, vocabulary)?;
+        let body = body(&mut ready).ok()?;
+        ready.is_used_up().then_some((tokenizer, body, digest))
+    }
+
+    /// Keeps what was worked out. Tokenizers other than BERT's have no vocabulary of ours to keep.
+    fn write(&self, tokenizer: &TextTokenizer, digest: blake3::Hash, slabs: Vec<&[u32]>) {
+        let Some((notes, vocabulary)) = tokenizer.notes() else {
+            return;
+        };
+        let about = About {
+            source: self.source.clone(),
+            weights: digest.to_hex().to_string(),
+            tokenizer: notes,
+            vocabulary: vocabulary.len(),
+        };
+        let slabs: Vec<&[u32]> = std::iter::once(vocabulary).chain(slabs).collect();
+        // A folder that cannot be written to, or a full disk: the next opening takes as long as this one.
+        let _ = ready::write(self.path, &about, &slabs);
+    }
 }
 
 /// How a transformer's texts become ids.
@@ -200,12 +264,13 @@ pub(super) const STATIC_TOKENS: TokenizerOptions = TokenizerOptions {
     max_tokens: None,
 };
 
-fn static_embedding(pipeline: &Pipeline) -> Result<Parts, ModelError> {
+fn static_embedding(pipeline: &Pipeline, options: &LoadOptions) -> Result<Parts, ModelError> {
     let prompt = |text: &String| Prompt {
         text: text.clone(),
         skipped: 0,
     };
-    let mut parts = static_parts(&pipeline.model_dir, STATIC_TOKENS, &pipeline.steps)?;
+    let dir = &pipeline.model_dir;
+    let mut parts = static_parts(dir, STATIC_TOKENS, &pipeline.steps, options)?;
     parts.query = prompt(&pipeline.query_prompt);
     parts.passage = prompt(&pipeline.passage_prompt);
     Ok(parts)
@@ -226,10 +291,6 @@ pub(super) const MODEL2VEC_TOKENS: TokenizerOptions = TokenizerOptions {
     max_tokens: Some(512),
 };
 
-fn model2vec(dir: &Path) -> Result<Parts, ModelError> {
-    static_parts(dir, MODEL2VEC_TOKENS, &model2vec_steps(dir)?)
-}
-
 /// What model2vec's `config.json` asks for after the mean.
 pub(super) fn model2vec_steps(dir: &Path) -> Result<Vec<Step>, ModelError> {
     let config: Model2VecConfig = json(&dir.join("config.json"), "the settings of the model")?;
@@ -242,25 +303,39 @@ pub(super) fn model2vec_steps(dir: &Path) -> Result<Vec<Step>, ModelError> {
 
 fn static_parts(
     dir: &Path,
-    options: TokenizerOptions,
+    tokens: TokenizerOptions,
     steps: &[Step],
+    options: &LoadOptions,
 ) -> Result<Parts, ModelError> {
-    let table = StaticTable::open(dir)?;
-    let tokenizer = TextTokenizer::open(dir, table.0.ids(), options)?;
-    static_of(table, tokenizer, options, steps)
+    let weights = Weights::open(dir)?;
+    let table = StaticTable::of(&weights)?;
+    let kept = Kept::of(dir, &weights, options, table.ids());
+    let opened = kept.as_ref().and_then(|kept| kept.open(|_| Ok(())));
+    let (tokenizer, digest) = match opened {
+        Some((tokenizer, (), digest)) => (tokenizer, digest),
+        None => {
+            let tokenizer = TextTokenizer::open(dir, table.ids(), tokens)?;
+            let digest = table.digest(&weights)?;
+            if let Some(kept) = &kept {
+                kept.write(&tokenizer, digest, Vec::new());
+            }
+            (tokenizer, digest)
+        }
+    };
+    static_of((table, digest), tokenizer, tokens, steps)
 }
 
 /// A static encoder of its opened parts.
 fn static_of(
     (table, digest): (StaticTable, blake3::Hash),
     tokenizer: TextTokenizer,
-    options: TokenizerOptions,
+    tokens: TokenizerOptions,
     steps: &[Step],
 ) -> Result<Parts, ModelError> {
     let mut description = Description::new();
     description
         .add("weights", digest)
-        .add("unknown tokens are dropped", options.drop_unknown);
+        .add("unknown tokens are dropped", tokens.drop_unknown);
     let (finish, dimension) = finish(steps, table.dimension(), &mut description)?;
     Ok(Parts {
         family: "static",
@@ -288,13 +363,19 @@ pub(crate) fn embedded(
     let path = |file| Path::new(name).join(file);
     let weights = Weights::embedded(&path("model.safetensors"), weights)?;
     let table = StaticTable::of(&weights)?;
+    let digest = table.digest(&weights)?;
     let tokenizer = TextTokenizer::of(
         &path("tokenizer.json"),
         tokenizer,
-        table.0.ids(),
+        table.ids(),
         MODEL2VEC_TOKENS,
     )?;
-    let parts = static_of(table, tokenizer, MODEL2VEC_TOKENS, &[Step::Normalize])?;
+    let parts = static_of(
+        (table, digest),
+        tokenizer,
+        MODEL2VEC_TOKENS,
+        &[Step::Normalize],
+    )?;
     let options = LoadOptions {
         name: Some(name.to_owned()),
         ..LoadOptions::default()

@@ -20,6 +20,7 @@ mod linear;
 mod load;
 mod pooling;
 mod precision;
+mod ready;
 mod static_table;
 mod tokenizer;
 

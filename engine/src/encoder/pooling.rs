@@ -2,6 +2,7 @@
 
 use super::config::Pooling;
 use super::dense::{Dense, LayerNorm};
+use super::kernels::level::{self, Level};
 
 /// Pools `tokens`, (t, H) row-major, into `out`, one H-wide part a mode. The first `skip` tokens (a prompt that does
 /// not take part) are left out unless nothing else is there.
@@ -49,8 +50,7 @@ fn weighted_sum<'a>(rows: impl Iterator<Item = (f32, &'a [f32])>, total: f32, ou
 
 /// Divides `vector` by its Euclidean length; the zero vector stays zero, as in PyTorch's `normalize`.
 pub(crate) fn normalize(vector: &mut [f32]) {
-    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-    vector.iter_mut().for_each(|x| *x /= length);
+    level::normalize(Level::best(), vector, 1e-12);
 }
 
 /// A step after pooling, ready to run.

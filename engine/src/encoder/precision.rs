@@ -173,7 +173,15 @@ fn instructions() -> [(&'static str, bool); 5] {
     ]
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn instructions() -> [(&'static str, bool); 1] {
+    [(
+        "dotprod",
+        std::arch::is_aarch64_feature_detected!("dotprod"),
+    )]
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn instructions() -> [(&'static str, bool); 0] {
     []
 }

@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use super::error::ModelError;
-use super::weights::{Tensor, Weights};
+use super::kernels::level::{self, Level};
+use super::weights::{Numbers, Tensor, Weights};
 
 /// Token vectors.
 pub(crate) struct StaticTable {
@@ -20,6 +21,7 @@ pub(crate) struct StaticTable {
     weights: Vec<f32>,
     /// Token ids the table answers for.
     ids: usize,
+    level: Level,
 }
 
 impl StaticTable {
@@ -28,14 +30,25 @@ impl StaticTable {
     /// # Errors
     /// Missing file or tensor, a mapping past the end of the table.
     pub(crate) fn open(dir: &Path) -> Result<(Self, blake3::Hash), ModelError> {
-        Self::of(&Weights::open(dir)?)
+        let weights = Weights::open(dir)?;
+        let table = Self::of(&weights)?;
+        let digest = table.digest(&weights)?;
+        Ok((table, digest))
     }
 
-    /// As [`StaticTable::open`], of a file that is open.
+    /// The digest of the table, which was taken out of `weights`.
     ///
     /// # Errors
-    /// As [`StaticTable::open`].
-    pub(crate) fn of(weights: &Weights) -> Result<(Self, blake3::Hash), ModelError> {
+    /// NaN or infinity among its numbers.
+    pub(crate) fn digest(&self, weights: &Weights) -> Result<blake3::Hash, ModelError> {
+        Ok(with_mapping(weights.digest()?, &self.mapping))
+    }
+
+    /// The table in `weights`, whose numbers are still to be looked at.
+    ///
+    /// # Errors
+    /// Missing tensor, a mapping past the end of the table.
+    pub(crate) fn of(weights: &Weights) -> Result<Self, ModelError> {
         let name = ["embeddings", "embedding.weight"]
             .into_iter()
             .find(|n| weights.has(n))
@@ -68,15 +81,14 @@ impl StaticTable {
         } else {
             Vec::new()
         };
-        let digest = with_mapping(weights.digest()?, &mapping);
-        let table = Self {
+        Ok(Self {
             rows,
             dimension,
             mapping,
             weights: factors,
             ids,
-        };
-        Ok((table, digest))
+            level: Level::best(),
+        })
     }
 
     /// Name of the table's tensor.
@@ -91,7 +103,7 @@ impl StaticTable {
 
     /// Whether the numbers are whole ones in units of the token's weight.
     pub(crate) fn is_quantized(&self) -> bool {
-        self.rows.as_i8().is_some()
+        matches!(self.rows.numbers(), Numbers::I8(_))
     }
 
     /// Row of each token id; empty means the id itself.
@@ -114,55 +126,36 @@ impl StaticTable {
         self.ids
     }
 
-    /// The mean over `ids` into `out`; zeros for no ids.
-    pub(crate) fn mean(&self, ids: &[u32], out: &mut [f32]) {
+    /// The mean over `ids` into `out`; zeros for no ids. `terms` is room for what it adds up.
+    pub(crate) fn mean(&self, ids: &[u32], terms: &mut Vec<(u32, f32)>, out: &mut [f32]) {
+        terms.clear();
+        terms.extend(ids.iter().map(|id| self.term(*id)));
         out.fill(0.0);
-        match self.rows.as_i8() {
-            Some(all) => self.add_quantized(all, ids, out),
-            None => self.add(ids, out),
+        match self.rows.numbers() {
+            Numbers::F32(table) => level::add_rows_f32(self.level, table, terms, out),
+            Numbers::F16(table) => level::add_rows_f16(self.level, table, terms, out),
+            Numbers::Bf16(table) => level::add_rows_bf16(self.level, table, terms, out),
+            Numbers::I8(table) => level::add_rows_i8(self.level, table, terms, out),
+            Numbers::Unaligned => self.add_rows_one_by_one(terms, out),
         }
         let n = ids.len().max(1) as f32;
         out.iter_mut().for_each(|o| *o /= n);
     }
 
-    fn add(&self, ids: &[u32], out: &mut [f32]) {
-        let mut buffer = Vec::new();
-        for id in ids {
-            let (row, factor) = self.place(*id);
-            let vector = self.row(row, &mut buffer);
-            out.iter_mut()
-                .zip(vector)
-                .for_each(|(o, x)| *o += factor * x);
-        }
-    }
-
-    fn add_quantized(&self, all: &[i8], ids: &[u32], out: &mut [f32]) {
-        for id in ids {
-            let (row, factor) = self.place(*id);
-            let vector = &all[row * self.dimension..(row + 1) * self.dimension];
-            out.iter_mut()
-                .zip(vector)
-                .for_each(|(o, x)| *o += factor * f32::from(*x));
-        }
-    }
-
     /// Row and factor of a token.
-    fn place(&self, id: u32) -> (usize, f32) {
-        let id = id as usize;
-        let row = self.mapping.get(id).map_or(id, |row| *row as usize);
-        (row, self.weights.get(id).copied().unwrap_or(1.0))
+    fn term(&self, id: u32) -> (u32, f32) {
+        let row = self.mapping.get(id as usize).copied().unwrap_or(id);
+        (row, self.weights.get(id as usize).copied().unwrap_or(1.0))
     }
 
-    /// Row `row`, in place if it is stored as f32, otherwise through `buffer`.
-    fn row<'a>(&'a self, row: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        let d = self.dimension;
-        match self.rows.as_f32() {
-            Some(all) => &all[row * d..(row + 1) * d],
-            None => {
-                buffer.resize(d, 0.0);
-                self.rows.row(row, buffer);
-                buffer
-            }
+    /// For files whose numbers begin at odd addresses.
+    fn add_rows_one_by_one(&self, terms: &[(u32, f32)], out: &mut [f32]) {
+        let mut vector = vec![0.0; self.dimension];
+        for (row, factor) in terms {
+            self.rows.row(*row as usize, &mut vector);
+            out.iter_mut()
+                .zip(&vector)
+                .for_each(|(o, x)| *o += factor * x);
         }
     }
 }

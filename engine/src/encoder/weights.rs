@@ -89,6 +89,16 @@ pub(crate) struct Tensor {
     end: usize,
 }
 
+/// A tensor's numbers where they lie; those of 16 bits as their bits.
+pub(crate) enum Numbers<'a> {
+    F32(&'a [f32]),
+    F16(&'a [u16]),
+    Bf16(&'a [u16]),
+    I8(&'a [i8]),
+    /// Not at an address where they could be read as numbers.
+    Unaligned,
+}
+
 /// The tensors of one model folder.
 pub(crate) struct Weights {
     files: Vec<Arc<WeightFile>>,
@@ -157,6 +167,11 @@ impl Weights {
     /// The first file, for errors about the folder as a whole.
     pub(crate) fn path(&self) -> &Path {
         self.files.first().map_or(Path::new(""), |f| f.bytes.path())
+    }
+
+    /// The files of the weights.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.bytes.path())
     }
 
     /// Whether the folder holds `name`.
@@ -393,15 +408,22 @@ impl Tensor {
 
     /// The numbers in place, if they are stored as f32 at an aligned address.
     pub(crate) fn as_f32(&self) -> Option<&[f32]> {
-        match self.kind {
-            Kind::F32 => bytemuck::try_cast_slice(self.bytes()).ok(),
-            Kind::F16 | Kind::Bf16 | Kind::I8 => None,
+        match self.numbers() {
+            Numbers::F32(numbers) => Some(numbers),
+            _ => None,
         }
     }
 
-    /// The numbers in place, if they are stored as I8.
-    pub(crate) fn as_i8(&self) -> Option<&[i8]> {
-        (self.kind == Kind::I8).then(|| bytemuck::cast_slice(self.bytes()))
+    /// The numbers in place, as they are stored.
+    pub(crate) fn numbers(&self) -> Numbers<'_> {
+        let bytes = self.bytes();
+        let numbers = match self.kind {
+            Kind::F32 => bytemuck::try_cast_slice(bytes).map(Numbers::F32),
+            Kind::F16 => bytemuck::try_cast_slice(bytes).map(Numbers::F16),
+            Kind::Bf16 => bytemuck::try_cast_slice(bytes).map(Numbers::Bf16),
+            Kind::I8 => Ok(Numbers::I8(bytemuck::cast_slice(bytes))),
+        };
+        numbers.unwrap_or(Numbers::Unaligned)
     }
 
     /// `out.len()` numbers from number `first` on.

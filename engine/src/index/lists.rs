@@ -20,6 +20,7 @@ use crate::bm25::Bm25Index;
 use crate::encoder::Encoder;
 use crate::error::EngineError;
 use crate::report::IndexReport;
+use crate::threads;
 
 /// Passages from which on vectors are indexed: from here a search through the index takes half the time of comparing every
 /// vector, or less (`benches/RESULTS.md`).
@@ -285,15 +286,16 @@ impl Making<'_> {
         Ok(name)
     }
 
-    /// Runs `make` on the live rows; what it leaves behind when it fails is removed.
+    /// Runs `make` on the live rows, on the threads of indexing; what it leaves behind when it fails is removed.
     fn try_new(
         &self,
         path: &Path,
-        make: impl FnOnce(Option<&PassageSet>) -> Result<(), StorageError>,
+        make: impl FnOnce(Option<&PassageSet>) -> Result<(), StorageError> + Send,
     ) -> Result<(), EngineError> {
+        let pool = threads::indexing(self.builder.dir())?;
         let all = self.live.len() == self.matrix.len() as u64;
         let keep: Option<PassageSet> = (!all).then(|| self.live.iter().map(PassageId).collect());
-        let made = make(keep.as_ref());
+        let made = pool.install(|| make(keep.as_ref()));
         if made.is_err() {
             // Not there if it failed early.
             let _ = std::fs::remove_file(path);

@@ -33,6 +33,7 @@ use crate::ingest::split::SplitBudget;
 use crate::ingest::walk::is_empty_folder;
 use crate::report::{FileFailure, IndexReport, RemoveReport};
 use crate::request::{PassageBudget, ReadOptions};
+use crate::threads;
 pub(crate) use plan::Scope;
 use plan::{Candidate, Plan};
 use prepare::{Outcome, Prepared};
@@ -156,13 +157,14 @@ fn read_and_write(
 ) -> Result<bool, EngineError> {
     let budget = session.split_budget(&options.passages);
     let counter = session.token_counter();
+    let pool = threads::indexing(session.folder())?;
     let total = plan.candidates.len() as u64;
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(2);
         scope.spawn(move || {
             for batch in batches(&plan.candidates) {
                 let read = |c: &Candidate| prepare::prepare(c, options, &budget, &*counter);
-                let prepared: Vec<Prepared> = batch.par_iter().map(read).collect();
+                let prepared: Vec<Prepared> = pool.install(|| batch.par_iter().map(read).collect());
                 // The receiver is gone when writing failed or was cancelled.
                 if sender.send(prepared).is_err() {
                     return;

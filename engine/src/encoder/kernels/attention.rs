@@ -1,16 +1,23 @@
-//! How does each token of a text look at all others, on a CPU with AVX-512?
+//! How does each token of a text look at all others, on the tiles of this CPU?
 //!
 //! softmax(Q Kᵀ / √D) V for each head, in blocks of queries whose scores stay in the nearest cache. Keys and values of
 //! a head are laid out in the panels that `tile` reads: keys as outputs with D inputs, then D outputs with a key as
 //! input each. The same code runs on f32 and on pairs of bf16, the word of `tile` being what is moved about.
 #![allow(unsafe_code)]
 
-use std::arch::x86_64::*;
-
-use super::level::{self, Level};
+use super::dot::{Dot, even_share, most_rows};
+use super::lanes::{self, Fused};
+#[cfg(target_arch = "x86_64")]
+use super::level;
+use super::level::Level;
 use super::lines::Lines;
-use super::packed::{Dot, even_share, tile_of};
-use super::tile::{MR, NR, Rows, tile_bf16, tile_f32};
+#[cfg(target_arch = "aarch64")]
+use super::tile::neon;
+use super::tile::{MOST_ROWS, NR, Rows};
+#[cfg(target_arch = "x86_64")]
+use super::tile::{avx2, avx512};
+#[cfg(target_arch = "x86_64")]
+use super::weigh::{weigh_bf16, weigh_f32};
 
 /// Buffers of one head.
 #[derive(Default)]
@@ -19,7 +26,7 @@ pub(crate) struct Buffers {
     halves: Lines,
     keys: Lines,
     values: Lines,
-    /// (MR, keys up to a whole panel).
+    /// (tokens of a tile, keys up to a whole panel).
     scores: Lines,
     /// `scores` in bf16.
     weights: Lines,
@@ -27,43 +34,56 @@ pub(crate) struct Buffers {
 
 /// Sizes of one text's attention.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(super) struct Shape {
     /// t.
-    tokens: usize,
+    pub(super) tokens: usize,
     heads: usize,
     /// D.
-    width: usize,
+    pub(super) width: usize,
 }
 
 /// `context`, (t, H), from `qkv`, (t, 3H): queries, keys, values side by side. H is a multiple of `heads`; in bf16 D
-/// is even. The CPU has the instructions of `dot`, which is not int8.
+/// is even. `level` is one of those of `dot`, which is not int8.
 pub(crate) fn attention(
     dot: Dot,
+    level: Level,
     qkv: &[f32],
     heads: usize,
     hidden: usize,
     buffers: &mut Buffers,
     context: &mut [f32],
 ) {
-    assert!(dot.is_available() && qkv.len() == 3 * context.len());
+    assert!(level.is_available() && qkv.len() == 3 * context.len());
     let shape = Shape {
         tokens: context.len() / hidden,
         heads,
         width: hidden / heads,
     };
-    match dot {
-        // SAFETY: the CPU has the instructions, by the assertion above.
-        Dot::F32 => unsafe { heads_f32(shape, bytemuck::cast_slice(qkv), buffers, context) },
-        Dot::Bf16 => {
+    let words = bytemuck::cast_slice(qkv);
+    // SAFETY, for all arms: the CPU has the level, and `dot` a tile on it.
+    match (dot, level) {
+        #[cfg(target_arch = "x86_64")]
+        (Dot::F32, Level::Avx512) => unsafe { avx512_f32(shape, words, buffers, context) },
+        #[cfg(target_arch = "x86_64")]
+        (Dot::Bf16, Level::Avx512) => {
             assert!(shape.width.is_multiple_of(2));
             let mut lines = std::mem::take(&mut buffers.halves);
             let halves = lines.words(qkv.len() / 2);
-            level::to_bf16(Level::Avx512, qkv, bytemuck::cast_slice_mut(halves));
+            level::to_bf16(level, qkv, bytemuck::cast_slice_mut(halves));
             // SAFETY: as above.
-            unsafe { heads_bf16(shape, halves, buffers, context) };
+            unsafe { avx512_bf16(shape, halves, buffers, context) };
             buffers.halves = lines;
         }
-        Dot::Int8 => unreachable!("attention runs on f32 or bf16"),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        (Dot::F32, Level::Avx2) => unsafe { avx2_f32(shape, words, buffers, context) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        (Dot::F32, Level::Base) => unsafe { neon_f32(shape, words, buffers, context) },
+        _ => unreachable!(
+            "attention over {} tokens in {dot:?} on {level:?}",
+            words.len()
+        ),
     }
 }
 
@@ -89,14 +109,14 @@ impl Shape {
     }
 }
 
-/// Stamps out the loops for one kind of word.
+/// Stamps out the loops for one tile.
 macro_rules! heads {
-    ($name:ident, $features:literal, $tile:ident, $per_word:literal, $pack_values:ident, $weigh:ident) => {
+    ($name:ident, $features:literal, $level:path, $tile:path, $per_word:literal, $pack_values:ident, $weigh:ident) => {
         #[target_feature(enable = $features)]
         fn $name(shape: Shape, qkv: &[u32], buffers: &mut Buffers, context: &mut [f32]) {
             let (steps, key_steps) = (shape.width / $per_word, shape.tokens.div_ceil($per_word));
             let padded = shape.tokens.next_multiple_of(NR);
-            let rows_at_once = even_share(shape.tokens);
+            let rows_at_once = even_share(shape.tokens, most_rows($level));
             let Buffers {
                 keys,
                 values,
@@ -104,8 +124,8 @@ macro_rules! heads {
                 weights,
                 ..
             } = buffers;
-            let (zeros, scores) = ([0.0; NR], scores.numbers(MR * padded));
-            let mut aside = [0.0; MR * NR];
+            let (zeros, scores) = ([0.0; NR], scores.numbers(rows_at_once * padded));
+            let mut aside = [0.0; MOST_ROWS * NR];
             for head in (0..shape.heads).map(|head| shape.head(head, $per_word)) {
                 let keys = keys.words(padded * steps);
                 pack_keys(&qkv[head.at[1]..], head.stride, shape.tokens, steps, keys);
@@ -116,11 +136,17 @@ macro_rules! heads {
                     let queries = &qkv[start * head.stride + head.at[0]..];
                     for (panel, key) in keys.chunks_exact(steps * NR).zip((0..).step_by(NR)) {
                         let (to, stride) = (&mut scores[key..], padded);
-                        let out = Rows { to, stride };
-                        tile_of!(rows, $tile(queries, head.stride, panel, &zeros, out));
+                        $tile(
+                            rows,
+                            queries,
+                            head.stride,
+                            panel,
+                            &zeros,
+                            Rows { to, stride },
+                        );
                     }
-                    let mut sums = [0.0; MR];
-                    let scores = &scores[..rows * padded];
+                    let mut sums = [0.0; MOST_ROWS];
+                    let scores = &mut scores[..rows * padded];
                     let weights = $weigh(scores, padded, shape, weights, &mut sums);
                     let out = &mut context[start * shape.heads * shape.width + head.column..];
                     for (panel, column) in
@@ -128,8 +154,7 @@ macro_rules! heads {
                     {
                         let (to, stride) = (&mut aside[..], NR);
                         let out_rows = Rows { to, stride };
-                        let stride = padded / $per_word;
-                        tile_of!(rows, $tile(weights, stride, panel, &zeros, out_rows));
+                        $tile(rows, weights, padded / $per_word, panel, &zeros, out_rows);
                         let columns = NR.min(shape.width - column);
                         for (i, (row, sum)) in aside.chunks_exact(NR).zip(&sums[..rows]).enumerate()
                         {
@@ -143,22 +168,62 @@ macro_rules! heads {
     };
 }
 
+#[cfg(target_arch = "x86_64")]
 heads!(
-    heads_f32,
+    avx512_f32,
     "avx512f,avx512bw,avx512dq,avx512vl,fma",
-    tile_f32,
+    Level::Avx512,
+    avx512::f32,
     1,
     pack_values_f32,
     weigh_f32
 );
+#[cfg(target_arch = "x86_64")]
 heads!(
-    heads_bf16,
+    avx512_bf16,
     "avx512f,avx512bw,avx512dq,avx512vl,fma,avx512bf16",
-    tile_bf16,
+    Level::Avx512,
+    avx512::bf16,
     2,
     pack_values_bf16,
     weigh_bf16
 );
+#[cfg(target_arch = "x86_64")]
+heads!(
+    avx2_f32,
+    "avx2,fma",
+    Level::Avx2,
+    avx2::f32,
+    1,
+    pack_values_f32,
+    weigh_in_place
+);
+#[cfg(target_arch = "aarch64")]
+heads!(
+    neon_f32,
+    "neon",
+    Level::Base,
+    neon::f32,
+    1,
+    pack_values_f32,
+    weigh_in_place
+);
+
+/// Each row of `scores` ← e^(score / √D - the largest), zero past the last key; the rows' sums go to `sums`.
+#[inline(always)]
+fn weigh_in_place<'a>(
+    scores: &'a mut [f32],
+    padded: usize,
+    shape: Shape,
+    _: &mut Lines,
+    sums: &mut [f32; MOST_ROWS],
+) -> &'a [u32] {
+    let scale = 1.0 / (shape.width as f32).sqrt();
+    for (row, sum) in scores.chunks_exact_mut(padded).zip(sums) {
+        *sum = lanes::weigh::<Fused>(row, shape.tokens, scale);
+    }
+    bytemuck::cast_slice(scores)
+}
 
 /// `out` ← `row` / `sum`.
 #[inline(always)]
@@ -194,6 +259,7 @@ fn pack_values_f32(words: &[u32], stride: usize, shape: Shape, panels: &mut [u32
 }
 
 /// As [`pack_values_f32`] with two keys in a word.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn pack_values_bf16(words: &[u32], stride: usize, shape: Shape, panels: &mut [u32]) {
     let Shape { tokens, width, .. } = shape;
@@ -221,108 +287,4 @@ fn pack_values_bf16(words: &[u32], stride: usize, shape: Shape, panels: &mut [u3
             }
         }
     }
-}
-
-/// 2^f - 1 over f by powers of f, highest first, for f from -½ to ½: Taylor's series, relative error 1.2e-7.
-const EXP2: [f32; 6] = [
-    1.540_353e-4,
-    1.333_355_8e-3,
-    9.618_129e-3,
-    5.550_411e-2,
-    0.240_226_5,
-    std::f32::consts::LN_2,
-];
-
-/// 2^x; 0 where x is below -150.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn exp2(x: __m512) -> __m512 {
-    let n = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
-    let f = _mm512_sub_ps(x, n);
-    let mut p = _mm512_set1_ps(EXP2[0]);
-    for c in &EXP2[1..] {
-        p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(*c));
-    }
-    _mm512_scalef_ps(_mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0)), n)
-}
-
-/// Each row of `scores` ← e^(scale · (score - largest)) for the text's keys, handed on register by register; the rows'
-/// sums go to `sums`. Dividing by them is left to the D numbers that come of a row, which are fewer than its keys.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn weigh(
-    scores: &[f32],
-    padded: usize,
-    shape: Shape,
-    sums: &mut [f32; MR],
-    mut hand_on: impl FnMut(usize, __m512),
-) {
-    let scale = std::f32::consts::LOG2_E / (shape.width as f32).sqrt();
-    for (r, (row, sum)) in scores.chunks_exact(padded).zip(sums).enumerate() {
-        let registers = row.as_chunks::<16>().0;
-        let inside = |register: usize| lanes_below(shape.tokens.saturating_sub(16 * register));
-        let load = |register: usize| {
-            // SAFETY: sixteen numbers are one register.
-            unsafe { _mm512_loadu_ps(registers[register].as_ptr()) }
-        };
-        let mut largest = _mm512_set1_ps(f32::NEG_INFINITY);
-        for register in 0..registers.len() {
-            largest = _mm512_mask_max_ps(largest, inside(register), largest, load(register));
-        }
-        let largest = _mm512_set1_ps(scale * _mm512_reduce_max_ps(largest));
-        let mut total = _mm512_setzero_ps();
-        for register in 0..registers.len() {
-            let x = _mm512_fmsub_ps(load(register), _mm512_set1_ps(scale), largest);
-            let weight = _mm512_maskz_mov_ps(inside(register), exp2(x));
-            total = _mm512_add_ps(total, weight);
-            hand_on(r * padded + 16 * register, weight);
-        }
-        *sum = _mm512_reduce_add_ps(total);
-    }
-}
-
-/// The mask of the first `count` of sixteen lanes.
-#[inline(always)]
-fn lanes_below(count: usize) -> __mmask16 {
-    if count < 16 { (1 << count) - 1 } else { !0 }
-}
-
-/// Scores to weights, zero past the last key; see [`weigh`].
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn weigh_f32<'a>(
-    scores: &[f32],
-    padded: usize,
-    shape: Shape,
-    weights: &'a mut Lines,
-    sums: &mut [f32; MR],
-) -> &'a [u32] {
-    let weights = weights.numbers(scores.len());
-    weigh(scores, padded, shape, sums, |at, weight| {
-        // SAFETY: `weights` is as long as `scores`, in which `at` begins a register.
-        unsafe { _mm512_storeu_ps(weights[at..at + 16].as_mut_ptr(), weight) };
-    });
-    bytemuck::cast_slice(weights)
-}
-
-/// As [`weigh_f32`], rounded to bf16.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn weigh_bf16<'a>(
-    scores: &[f32],
-    padded: usize,
-    shape: Shape,
-    weights: &'a mut Lines,
-    sums: &mut [f32; MR],
-) -> &'a [u32] {
-    let weights = weights.words(scores.len() / 2);
-    weigh(scores, padded, shape, sums, |at, weight| {
-        let words = &mut weights[at / 2..at / 2 + 8];
-        // SAFETY: sixteen halves are eight words, and both types are 256 bits of plain numbers.
-        unsafe {
-            let halves = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(weight));
-            _mm256_storeu_si256(words.as_mut_ptr().cast(), halves);
-        }
-    });
-    weights
 }

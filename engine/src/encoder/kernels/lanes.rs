@@ -4,6 +4,8 @@
 //! the caller is compiled for: `level` compiles each of them once per set. Sums run in [`LANES`] parallel lanes, so
 //! that their order does not depend on the set.
 
+use super::scalar::Grid;
+
 /// Parallel sums: the widest register in f32.
 const LANES: usize = 16;
 
@@ -63,10 +65,12 @@ pub(crate) fn gelu<A: Arithmetic>(row: &mut [f32]) {
     }
 }
 
+/// Added to a number below 2^22, leaves the nearest integer in the low bits of the sum: 1.5 · 2^23.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
 /// e^x for x in -87 to 88, relative error below 3e-7 (Cephes' `expf`).
 #[inline(always)]
 fn exp<A: Arithmetic>(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     const P: [f32; 6] = [
@@ -78,7 +82,6 @@ fn exp<A: Arithmetic>(x: f32) -> f32 {
         0.5,
     ];
     let x = larger(x, -87.0);
-    // Adding 1.5 · 2^23 leaves the nearest integer in the low bits of the sum.
     let shifted = A::fma(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = A::fma(n, -LN2_LOW, A::fma(n, -LN2_HIGH, x));
@@ -149,12 +152,122 @@ pub(crate) fn add_norm<A: Arithmetic>(
 /// See [`super::scalar::softmax`]; `scale` is positive.
 #[inline(always)]
 pub(crate) fn softmax<A: Arithmetic>(row: &mut [f32], scale: f32) {
-    let largest = reduce(row, f32::NEG_INFINITY, larger, larger);
-    for x in row.iter_mut() {
+    let factor = 1.0 / weigh::<A>(row, row.len(), scale);
+    row.iter_mut().for_each(|x| *x *= factor);
+}
+
+/// Writes `row` times `factors` as u8 on the grid from the smallest to the largest product; see
+/// [`super::scalar::quantize`]. `row` is not empty.
+#[inline(always)]
+pub(crate) fn places<A: Arithmetic>(row: &[f32], factors: &[f32], out: &mut [u8]) -> Grid {
+    let (mut lows, mut highs) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    for (row, factors) in row.chunks(LANES).zip(factors.chunks(LANES)) {
+        let products = row.iter().zip(factors).map(|(x, f)| x * f);
+        for ((low, high), x) in lows.iter_mut().zip(&mut highs).zip(products) {
+            (*low, *high) = (smaller(*low, x), larger(*high, x));
+        }
+    }
+    let low = lows.into_iter().fold(f32::INFINITY, smaller);
+    let high = highs.into_iter().fold(f32::NEG_INFINITY, larger);
+    let step = (high - low) / 255.0;
+    let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
+    for ((o, x), f) in out.iter_mut().zip(row).zip(factors) {
+        // Leaves the nearest integer in the low byte.
+        *o = ((x * f - low) * inverse + ROUND).to_bits() as u8;
+    }
+    Grid { low, step }
+}
+
+/// `row` ← e^(`scale` · (x - largest)) for its first `count` numbers, zeros behind them; returns their sum. `scale` is
+/// positive.
+#[inline(always)]
+pub(crate) fn weigh<A: Arithmetic>(row: &mut [f32], count: usize, scale: f32) -> f32 {
+    let (inside, past) = row.split_at_mut(count);
+    past.fill(0.0);
+    let largest = reduce(inside, f32::NEG_INFINITY, larger, larger);
+    for x in inside.iter_mut() {
         *x = exp::<A>(scale * (*x - largest));
     }
-    let factor = 1.0 / reduce(row, 0.0, |s, x| s + x, |a, b| a + b);
-    row.iter_mut().for_each(|x| *x *= factor);
+    reduce(inside, 0.0, |s, x| s + x, |a, b| a + b)
+}
+
+/// Columns that are summed in registers.
+const COLUMNS: usize = 8 * LANES;
+
+/// `out` += Σ factor · row of `table`, whose rows are as long as `out`; `number` makes an f32 of what the table holds.
+#[inline(always)]
+fn add_rows<A: Arithmetic, T: Copy>(
+    table: &[T],
+    terms: &[(u32, f32)],
+    out: &mut [f32],
+    number: impl Fn(T) -> f32,
+) {
+    let width = out.len();
+    let (parts, rest) = out.as_chunks_mut::<COLUMNS>();
+    let in_registers = parts.len() * COLUMNS;
+    for (part, first) in parts.iter_mut().zip((0..).step_by(COLUMNS)) {
+        let mut sums = *part;
+        for (row, factor) in terms {
+            let at = *row as usize * width + first;
+            let row = &table[at..at + COLUMNS];
+            for (sum, x) in sums.iter_mut().zip(row) {
+                *sum = A::fma(*factor, number(*x), *sum);
+            }
+        }
+        *part = sums;
+    }
+    if rest.is_empty() {
+        return;
+    }
+    for (row, factor) in terms {
+        let at = *row as usize * width;
+        let row = &table[at + in_registers..at + width];
+        for (o, x) in rest.iter_mut().zip(row) {
+            *o = A::fma(*factor, number(*x), *o);
+        }
+    }
+}
+
+/// `out` += Σ factor · row.
+#[inline(always)]
+pub(crate) fn add_rows_f32<A: Arithmetic>(table: &[f32], terms: &[(u32, f32)], out: &mut [f32]) {
+    add_rows::<A, f32>(table, terms, out, |x| x);
+}
+
+/// As [`add_rows_f32`], of the bits of finite f16: exponent and mantissa in the places of f32's, then 2^112 for the other
+/// bias, which sets numbers below the normal ones right too.
+#[inline(always)]
+pub(crate) fn add_rows_f16<A: Arithmetic>(table: &[u16], terms: &[(u32, f32)], out: &mut [f32]) {
+    let bias = f32::from_bits((127 + 112) << 23);
+    add_rows::<A, u16>(table, terms, out, |half| {
+        let (sign, rest) = (
+            u32::from(half & 0x8000) << 16,
+            u32::from(half & 0x7fff) << 13,
+        );
+        f32::from_bits((f32::from_bits(rest) * bias).to_bits() | sign)
+    });
+}
+
+/// As [`add_rows_f32`], of the bits of bf16.
+#[inline(always)]
+pub(crate) fn add_rows_bf16<A: Arithmetic>(table: &[u16], terms: &[(u32, f32)], out: &mut [f32]) {
+    add_rows::<A, u16>(table, terms, out, |half| {
+        f32::from_bits(u32::from(half) << 16)
+    });
+}
+
+/// As [`add_rows_f32`], of whole numbers.
+#[inline(always)]
+pub(crate) fn add_rows_i8<A: Arithmetic>(table: &[i8], terms: &[(u32, f32)], out: &mut [f32]) {
+    add_rows::<A, i8>(table, terms, out, f32::from);
+}
+
+/// Divides `row` by its Euclidean length, or by `least` if that is larger.
+#[inline(always)]
+pub(crate) fn normalize<A: Arithmetic>(row: &mut [f32], least: f32) {
+    let squares = reduce(row, 0.0, |s, x| A::fma(x, x, s), |a, b| a + b);
+    let length = larger(squares.sqrt(), least);
+    row.iter_mut().for_each(|x| *x /= length);
 }
 
 /// Writes `row` as bf16, rounded to nearest even; the numbers are finite.

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::lanes;
+use super::scalar::Grid;
 
 /// Instruction sets, narrowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ type BaseArithmetic = lanes::Separate;
 
 impl Level {
     /// All of this architecture, narrowest first.
-    const ALL: &[Self] = &[
+    pub(crate) const ALL: &[Self] = &[
         Self::Base,
         #[cfg(target_arch = "x86_64")]
         Self::Avx2,
@@ -33,7 +34,7 @@ impl Level {
     ];
 
     /// Whether this CPU has it.
-    fn is_available(self) -> bool {
+    pub(crate) fn is_available(self) -> bool {
         match self {
             Self::Base => true,
             #[cfg(target_arch = "x86_64")]
@@ -101,6 +102,18 @@ by_level! {
     fn add_norm(hidden: &mut [f32], update: &[f32], gain: &[f32], bias: &[f32], eps: f32);
     /// [`super::scalar::softmax`].
     fn softmax(row: &mut [f32], scale: f32);
+    /// [`super::scalar::quantize`] of the products.
+    fn places(row: &[f32], factors: &[f32], out: &mut [u8]) -> Grid;
+    /// `out` += Σ factor · row: the terms name rows of `table`, which are as long as `out`.
+    fn add_rows_f32(table: &[f32], terms: &[(u32, f32)], out: &mut [f32]);
+    /// As [`add_rows_f32`], of the bits of finite f16.
+    fn add_rows_f16(table: &[u16], terms: &[(u32, f32)], out: &mut [f32]);
+    /// As [`add_rows_f32`], of the bits of bf16.
+    fn add_rows_bf16(table: &[u16], terms: &[(u32, f32)], out: &mut [f32]);
+    /// As [`add_rows_f32`], of whole numbers.
+    fn add_rows_i8(table: &[i8], terms: &[(u32, f32)], out: &mut [f32]);
+    /// Divides by the Euclidean length, or by `least` if that is larger.
+    fn normalize(row: &mut [f32], least: f32);
     /// Rounds to bf16, nearest even.
     fn to_bf16(row: &[f32], out: &mut [u16]);
 }

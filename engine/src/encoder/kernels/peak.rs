@@ -5,16 +5,17 @@ use std::arch::x86_64::*;
 use std::hint::black_box;
 use std::time::Instant;
 
-use super::packed::Dot;
+use super::dot::Dot;
+use super::level::Level;
 
 /// Sums that do not wait for each other: more than the latency of any of the instructions.
 const SUMS: usize = 24;
 
 /// Multiplications and additions a second that one thread gets out of registers alone, best of a few short runs.
-/// `None` where the CPU lacks the instructions.
+/// `None` where the CPU lacks the instructions, or has them only at another level than AVX-512.
 pub(crate) fn peak(dot: Dot) -> Option<f64> {
     const ROUNDS: u64 = 1_000_000;
-    dot.is_available().then(|| {
+    (dot.widest() == Some(Level::Avx512)).then(|| {
         let run = || {
             let start = Instant::now();
             // SAFETY: the CPU has the instructions.
@@ -28,7 +29,7 @@ pub(crate) fn peak(dot: Dot) -> Option<f64> {
             start.elapsed().as_secs_f64()
         };
         let best = (0..20).map(|_| run()).fold(f64::INFINITY, f64::min);
-        (ROUNDS * SUMS as u64 * 32 * dot.per_word() as u64) as f64 / best
+        (ROUNDS * SUMS as u64 * 32 * dot.per_word(Level::Avx512) as u64) as f64 / best
     })
 }
 

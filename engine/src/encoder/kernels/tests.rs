@@ -138,6 +138,84 @@ fn layer_norm_is_the_same_at_every_level() {
 }
 
 #[test]
+fn sums_of_rows_are_the_same_at_every_level() {
+    let terms: Vec<(u32, f32)> = (0..9).map(|i| (i * 7 % 5, 1.0 - i as f32 / 4.0)).collect();
+    for width in LENGTHS {
+        let table = numbers(5 * width, 2.0, width as u32);
+        let f16: Vec<half::f16> = table.iter().map(|x| half::f16::from_f32(*x)).collect();
+        let bf16: Vec<half::bf16> = table.iter().map(|x| half::bf16::from_f32(*x)).collect();
+        let sums = |number: &dyn Fn(usize) -> f32| -> Vec<f32> {
+            let column = |c| {
+                let term = |(row, factor): &(u32, f32)| factor * number(*row as usize * width + c);
+                1.0 + terms.iter().map(term).sum::<f32>()
+            };
+            (0..width).map(column).collect()
+        };
+        for level in Level::available() {
+            let check = |add: &dyn Fn(&mut [f32]), number: &dyn Fn(usize) -> f32| {
+                let mut found = vec![1.0; width];
+                add(&mut found);
+                near(&found, &sums(number), 1e-5, &format!("{level:?} {width}"));
+            };
+            check(
+                &|out| level::add_rows_f32(level, &table, &terms, out),
+                &|i| table[i],
+            );
+            let bits = bytemuck::cast_slice(&f16);
+            let number = |i: usize| f16[i].to_f32();
+            check(
+                &|out| level::add_rows_f16(level, bits, &terms, out),
+                &number,
+            );
+            let bits = bytemuck::cast_slice(&bf16);
+            let number = |i: usize| bf16[i].to_f32();
+            check(
+                &|out| level::add_rows_bf16(level, bits, &terms, out),
+                &number,
+            );
+        }
+    }
+}
+
+#[test]
+fn every_finite_f16_is_itself() {
+    let finite: Vec<half::f16> = (0..=u16::MAX)
+        .map(half::f16::from_bits)
+        .filter(|h| h.is_finite())
+        .collect();
+    let mut found = vec![0.0; finite.len()];
+    for level in Level::available() {
+        found.fill(0.0);
+        level::add_rows_f16(
+            level,
+            bytemuck::cast_slice(&finite),
+            &[(0, 1.0)],
+            &mut found,
+        );
+        for (f, h) in found.iter().zip(&finite) {
+            assert_eq!(*f, h.to_f32(), "{level:?}");
+        }
+    }
+}
+
+#[test]
+fn lengths_are_the_same_at_every_level() {
+    for level in Level::available() {
+        for n in LENGTHS {
+            let row = numbers(n, 3.0, n as u32);
+            let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let wanted: Vec<f32> = row.iter().map(|x| x / length).collect();
+            let mut found = row.clone();
+            level::normalize(level, &mut found, 1e-12);
+            near(&found, &wanted, 1e-6, &format!("{level:?} n = {n}"));
+        }
+        let mut zeros = [0.0; 5];
+        level::normalize(level, &mut zeros, 1e-12);
+        assert_eq!(zeros, [0.0; 5]);
+    }
+}
+
+#[test]
 fn bf16_rounds_to_nearest_even() {
     let row = numbers(1000, 1e3, 5);
     let wanted: Vec<u16> = row
@@ -153,262 +231,4 @@ fn bf16_rounds_to_nearest_even() {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod products {
-    #![allow(unsafe_code)]
-
-    use super::super::attention::{Buffers, attention};
-    use super::super::packed::{Dot, Packed, Words};
-    use super::super::quantize::{GROUP_INPUTS, quantize};
-    use super::super::scalar::{self, Grid};
-    use super::{LENGTHS, near, numbers};
-    use crate::encoder::config::Activation;
-
-    fn available() -> impl Iterator<Item = Dot> {
-        [Dot::F32, Dot::Bf16, Dot::Int8]
-            .into_iter()
-            .filter(|d| d.is_available())
-    }
-
-    /// The number as the layer sees it, and how far rounding may take one product of numbers up to 1.
-    fn rounding(dot: Dot) -> f32 {
-        match dot {
-            Dot::F32 => 1e-6,
-            Dot::Bf16 => 1.0 / 128.0,
-            Dot::Int8 => 1.5 / 127.0,
-        }
-    }
-
-    #[test]
-    fn a_layer_equals_the_plain_sum() {
-        let shapes = [
-            (1, 1, 1),
-            (2, 5, 3),
-            (13, 32, 32),
-            (14, 31, 33),
-            (15, 48, 65),
-            (29, 384, 64),
-            (3, 1536, 32),
-        ];
-        for dot in available() {
-            for (tokens, inputs, outputs) in shapes {
-                let x = numbers(tokens * inputs, 1.0, 1);
-                let (w, b) = (numbers(outputs * inputs, 1.0, 2), numbers(outputs, 1.0, 3));
-                let mut wanted = Vec::new();
-                for token in x.chunks_exact(inputs) {
-                    for (row, bias) in w.chunks_exact(inputs).zip(&b) {
-                        wanted.push(bias + token.iter().zip(row).map(|(x, w)| x * w).sum::<f32>());
-                    }
-                }
-                let mut found = vec![0.0; tokens * outputs];
-                Packed::new(dot, &w, &b).apply(&x, inputs, &mut Words::default(), None, &mut found);
-                // Rounding errors of `inputs` products add up like a random walk; 4 deviations.
-                let tolerance = 4.0 * rounding(dot) * (inputs as f32).sqrt();
-                near(
-                    &found,
-                    &wanted,
-                    tolerance,
-                    &format!("{dot:?} {tokens} x {inputs} x {outputs}"),
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn quantising_equals_its_definition() {
-        if !Dot::Int8.is_available() {
-            return;
-        }
-        for n in LENGTHS {
-            let (row, factors) = (numbers(n, 3.0, n as u32), numbers(n, 1.0, 7));
-            let scaled: Vec<f32> = row.iter().zip(&factors).map(|(x, f)| x * f).collect();
-            let (mut found, mut wanted) = (vec![0; n], vec![0; n]);
-            let mut grids = vec![Grid::default(); n.div_ceil(GROUP_INPUTS)];
-            // SAFETY: int8 is available, so AVX-512 is.
-            unsafe { quantize(&row, &factors, &mut found, &mut grids) };
-            let groups = scaled
-                .chunks(GROUP_INPUTS)
-                .zip(wanted.chunks_mut(GROUP_INPUTS));
-            for ((group, wanted), grid) in groups.zip(&grids) {
-                assert_eq!(*grid, scalar::quantize(group, wanted), "n = {n}");
-            }
-            for (f, w) in found.iter().zip(&wanted) {
-                assert!(f.abs_diff(*w) <= 1, "n = {n}: {f}, expected {w}");
-            }
-            for (i, (byte, x)) in found.iter().zip(&scaled).enumerate() {
-                let grid = grids[i / GROUP_INPUTS];
-                let back = grid.low + grid.step * f32::from(*byte);
-                let most = grid.step * 0.501 + 1e-6;
-                assert!((back - x).abs() <= most, "n = {n}: {x} became {back}");
-            }
-        }
-        let (mut same, mut grids) = ([9; 5], [Grid::default()]);
-        // SAFETY: as above.
-        unsafe { quantize(&[2.5; 5], &[2.0; 5], &mut same, &mut grids) };
-        assert_eq!(same, [0; 5], "a constant row");
-    }
-
-    #[test]
-    fn numbers_that_int8_can_hold_are_exact() {
-        if !Dot::Int8.is_available() {
-            return;
-        }
-        // Grids of step 1 in both groups, and the same weights for every input in another order, so that all factors are
-        // one number: every product is an integer times it.
-        let n = 192;
-        let mut x: Vec<f32> = (0..3 * n).map(|i| ((i * 37) % 256) as f32).collect();
-        for token in x.chunks_exact_mut(n) {
-            (token[0], token[1], token[128], token[129]) = (0.0, 255.0, 0.0, 255.0);
-        }
-        // A period of 64 puts the largest weight into each group of each output.
-        let weight = |at: usize| ((at * 53) % 255) as f32 - 127.0;
-        let w: Vec<f32> = (0..n * n).map(|i| weight((i / n + i % n) % 64)).collect();
-        let mut found = vec![0.0; 3 * n];
-        Packed::new(Dot::Int8, &w, &vec![0.0; n]).apply(
-            &x,
-            n,
-            &mut Words::default(),
-            None,
-            &mut found,
-        );
-        let product = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| x * w).sum();
-        let wanted: Vec<f32> = x
-            .chunks_exact(n)
-            .flat_map(|x| {
-                w.chunks_exact(n)
-                    .map(|w| product(x, w))
-                    .collect::<Vec<f32>>()
-            })
-            .collect();
-        near(&found, &wanted, 2.0, "sums of about a million");
-    }
-
-    #[test]
-    fn in_int8_a_large_input_costs_only_its_own_group_exactness() {
-        if !Dot::Int8.is_available() {
-            return;
-        }
-        let (n, outputs) = (256, 32);
-        let w = numbers(n * outputs, 1.0, 1);
-        let mut x = numbers(n, 1.0, 2);
-        let error = |x: &[f32], group: std::ops::Range<usize>| {
-            // Only the group's own weights, so that only its rounding shows.
-            let w: Vec<f32> = (0..n * outputs)
-                .map(|i| if group.contains(&(i % n)) { w[i] } else { 0.0 })
-                .collect();
-            let mut found = vec![0.0; outputs];
-            Packed::new(Dot::Int8, &w, &vec![0.0; outputs]).apply(
-                x,
-                n,
-                &mut Words::default(),
-                None,
-                &mut found,
-            );
-            let exact = w
-                .chunks_exact(n)
-                .map(|w| x.iter().zip(w).map(|(x, w)| x * w).sum::<f32>());
-            exact
-                .zip(found)
-                .map(|(e, f)| (e - f).abs())
-                .fold(0.0, f32::max)
-        };
-        let before = error(&x, 128..256);
-        x[5] = 1000.0;
-        assert_eq!(error(&x, 128..256), before);
-        assert!(error(&x, 0..128) > 10.0 * before);
-    }
-
-    #[test]
-    fn activations_follow_the_sum() {
-        let (x, w, b) = (
-            numbers(5 * 16, 1.0, 1),
-            numbers(40 * 16, 1.0, 2),
-            numbers(40, 1.0, 3),
-        );
-        let layer = Packed::new(Dot::F32, &w, &b);
-        let run = |activation| {
-            let mut y = vec![0.0; 5 * 40];
-            layer.apply(&x, 16, &mut Words::default(), activation, &mut y);
-            y
-        };
-        let plain = run(None);
-        let each = |f: fn(f32) -> f32| plain.iter().map(|x| f(*x)).collect::<Vec<f32>>();
-        near(
-            &run(Some(Activation::Gelu)),
-            &each(scalar::gelu),
-            1e-6,
-            "gelu",
-        );
-        near(
-            &run(Some(Activation::GeluTanh)),
-            &each(scalar::gelu_tanh),
-            2e-6,
-            "gelu_tanh",
-        );
-        near(
-            &run(Some(Activation::Relu)),
-            &each(|x| x.max(0.0)),
-            0.0,
-            "relu",
-        );
-    }
-
-    /// softmax(Q Kᵀ / √D) V by its definition.
-    fn plain_attention(qkv: &[f32], heads: usize, hidden: usize) -> Vec<f32> {
-        let (t, d) = (qkv.len() / (3 * hidden), hidden / heads);
-        let part = |which: usize, token: usize, head: usize| {
-            let at = token * 3 * hidden + which * hidden + head * d;
-            &qkv[at..at + d]
-        };
-        let mut context = vec![0.0; t * hidden];
-        for head in 0..heads {
-            for i in 0..t {
-                let dot = |j| {
-                    part(0, i, head)
-                        .iter()
-                        .zip(part(1, j, head))
-                        .map(|(q, k)| q * k)
-                        .sum()
-                };
-                let mut weights: Vec<f32> = (0..t).map(dot).collect();
-                scalar::softmax(&mut weights, 1.0 / (d as f32).sqrt());
-                let out = &mut context[i * hidden + head * d..][..d];
-                for (j, w) in weights.iter().enumerate() {
-                    out.iter_mut()
-                        .zip(part(2, j, head))
-                        .for_each(|(o, v)| *o += w * v);
-                }
-            }
-        }
-        context
-    }
-
-    #[test]
-    fn attention_equals_its_definition() {
-        let mut buffers = Buffers::default();
-        for dot in available().filter(|d| *d != Dot::Int8) {
-            // Large, then small, so that what an earlier text left in the buffers would show.
-            for (t, heads, d) in [
-                (70, 2, 64),
-                (33, 3, 32),
-                (32, 2, 32),
-                (15, 2, 40),
-                (14, 4, 8),
-                (3, 1, 2),
-                (1, 2, 4),
-            ] {
-                let hidden = heads * d;
-                let qkv = numbers(t * 3 * hidden, 1.0, t as u32);
-                let mut found = vec![0.0; t * hidden];
-                attention(dot, &qkv, heads, hidden, &mut buffers, &mut found);
-                let wanted = plain_attention(&qkv, heads, hidden);
-                near(
-                    &found,
-                    &wanted,
-                    4.0 * rounding(dot),
-                    &format!("{dot:?} t = {t} heads = {heads} D = {d}"),
-                );
-            }
-        }
-    }
-}
+mod products;

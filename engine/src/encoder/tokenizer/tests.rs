@@ -47,6 +47,10 @@ fn same(tokenizer: &TextTokenizer, text: &str) {
     assert_eq!(found, wanted(tokenizer, text), "{text:?}");
     let whole = tokenizer.encode(text).expect("any text").len();
     assert_eq!(tokenizer.count(text), whole, "{text:?}");
+    // Runs that are remembered now.
+    found.clear();
+    tokenizer.ids(text, &mut found).expect("any text");
+    assert_eq!(found, wanted(tokenizer, text), "{text:?}, again");
 }
 
 /// Pieces that a text is made of: words of the vocabulary and others, cases, punctuation, accents, other scripts,
@@ -86,9 +90,64 @@ proptest! {
                 tokenizer(TokenizerOptions { lower_case: true, ..PLAIN }, &[]),
                 tokenizer(TokenizerOptions { drop_unknown: true, specials: false, max_tokens: Some(5), ..PLAIN }, &[]),
             ];
+            static KEPT: TextTokenizer = kept(&golden("bert"));
         }
         TOKENIZERS.with(|all| all.iter().for_each(|tokenizer| same(tokenizer, &text)));
+        KEPT.with(|kept| same(kept, &text));
     }
+}
+
+/// The tokenizer of `dir` from what is kept of it.
+fn kept(dir: &Path) -> TextTokenizer {
+    let whole = TextTokenizer::open(dir, 1000, PLAIN).expect("a complete tokenizer");
+    let (notes, words) = whole.notes().expect("BERT's");
+    let text = serde_json::to_string(&notes).expect("text and numbers");
+    let notes = serde_json::from_str(&text).expect("what was written");
+    TextTokenizer::stored(dir, 1000, notes, slab(words)).expect("a complete tokenizer")
+}
+
+fn slab(words: &[u32]) -> Slab {
+    let mut slab = Slab::zeroed(words.len());
+    slab.words_mut().copy_from_slice(words);
+    slab
+}
+
+#[test]
+fn what_is_kept_is_read_again_only_for_texts_that_are_not_plain() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = dir.path().join("tokenizer.json");
+    std::fs::copy(golden("bert/tokenizer.json"), &file).expect("it is copied");
+    let kept = kept(dir.path());
+    let mut ids = Vec::new();
+    kept.ids("the quick fox, [and] the dog", &mut ids)
+        .expect("plain words");
+    assert!(kept.inner.get().is_none());
+    std::fs::write(&file, "{}").expect("it is written");
+    let error = kept.ids("caf\u{e9}", &mut ids).expect_err("another file");
+    let said = error.to_string();
+    assert!(
+        said.contains("tokenizer.json") && said.contains("changed"),
+        "{said}"
+    );
+    std::fs::copy(golden("bert/tokenizer.json"), &file).expect("it is copied");
+    same(&kept, "caf\u{e9} the fox");
+}
+
+#[test]
+fn what_does_not_fit_together_is_not_taken() {
+    let whole = TextTokenizer::open(&golden("bert"), 1000, PLAIN).expect("a complete tokenizer");
+    let (notes, words) = whole.notes().expect("BERT's");
+    let stored = |rows, notes: &TokenizerNotes, words: &[u32]| {
+        TextTokenizer::stored(&golden("bert"), rows, notes.clone(), slab(words)).is_some()
+    };
+    assert!(stored(1000, &notes, words));
+    assert!(!stored(3, &notes, words), "ids past the table");
+    assert!(!stored(1000, &notes, &words[1..]), "half a vocabulary");
+    let notes = TokenizerNotes {
+        digest: "no digest".into(),
+        ..notes
+    };
+    assert!(!stored(1000, &notes, words));
 }
 
 #[test]

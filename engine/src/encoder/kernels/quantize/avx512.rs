@@ -1,32 +1,21 @@
-//! How do the inputs of a layer become 8-bit numbers, on a CPU with AVX-512?
+//! How does AVX-512 round a group of inputs to 8 bits?
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::scalar::Grid;
+use super::super::scalar::Grid;
+use super::GROUP_INPUTS;
 
-/// Registers of a group: 128 numbers.
-const REGISTERS: usize = 8;
+/// Registers of a group.
+const REGISTERS: usize = GROUP_INPUTS / 16;
 
-/// Numbers that share a grid.
-pub(crate) const GROUP_INPUTS: usize = 16 * REGISTERS;
-
-/// Writes `row` times `factors` as u8, each [`GROUP_INPUTS`] of them on a grid from their smallest to their largest
-/// number (see [`super::scalar::quantize`]). The grids go to `grids`, one a group. The CPU has AVX-512 F.
+/// See [`super::super::lanes::places`].
 #[target_feature(enable = "avx512f")]
-pub(crate) fn quantize(row: &[f32], factors: &[f32], out: &mut [u8], grids: &mut [Grid]) {
-    assert!(factors.len() == row.len() && out.len() >= row.len());
-    let groups = row.chunks(GROUP_INPUTS).zip(factors.chunks(GROUP_INPUTS));
-    for ((grid, out), (row, factors)) in grids
-        .iter_mut()
-        .zip(out.chunks_mut(GROUP_INPUTS))
-        .zip(groups)
-    {
-        *grid = if row.len() == GROUP_INPUTS {
-            group(row, factors, out)
-        } else {
-            part_of_group(row, factors, out)
-        };
+pub(super) fn places(row: &[f32], factors: &[f32], out: &mut [u8]) -> Grid {
+    if row.len() == GROUP_INPUTS {
+        group(row, factors, out)
+    } else {
+        part_of_group(row, factors, out)
     }
 }
 
