@@ -1,6 +1,6 @@
 """How many sequences a second does PyTorch train, forward + backward + AdamW, on this GPU?
 
-The counterpart of `cargo run --release --example train_step`: the same BERT shapes, mean pooling, unit vectors, in-batch
+The counterpart of `askance bench train`: the same BERT shapes, mean pooling, unit vectors, in-batch
 softmax over pairs of rows, dropout as in the model's configuration. Prints one JSON line a case.
 
     python3 benches/peers/train_step.py [--steps 30]

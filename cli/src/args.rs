@@ -26,7 +26,8 @@ pub use search::{FusionArg, ModeArg, SearchArgs};
 pub use serve::ServeArgs;
 #[cfg(feature = "trainer")]
 pub use train::{
-    TrainArgs, TrainCommand, TrainDistilArgs, TrainReportArgs, TrainRunArgs, TrainSettings,
+    BenchTrainArgs, TrainArgs, TrainCommand, TrainDistilArgs, TrainReportArgs, TrainRunArgs,
+    TrainSettings,
 };
 pub use watch::WatchArgs;
 

@@ -37,6 +37,8 @@ class Desk:
         self.environment = {**os.environ, "ASKANCE_HOME": str(self.folder / "home"), "NO_COLOR": "1"}
         for name, text in FILES.items():
             self.write(name, text)
+        # By words, so that it is known how many hits there are.
+        self.run("model", "use", "none")
         self.run("index", str(self.files))
         self.port = 0
         self.serve()

@@ -4,14 +4,97 @@
 //! [`Method`]; a file or the command line changes single settings of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use burn::tensor::{DType, Device};
 use serde::{Deserialize, Serialize};
 
+use crate::encoder::{Fused, Precision, TrainEncoder};
 use crate::gate::GateConfig;
 use crate::guards::GuardConfig;
 use crate::loss::Objective;
 use crate::negatives::Method;
 use crate::optim::{Algorithm, OptimizerConfig};
+
+/// What computes on a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compute {
+    /// The fastest way that passes the test of the device.
+    #[default]
+    Auto,
+    /// Kernels of our own, activations in f16, weights and sums in f32.
+    F16,
+    /// Kernels of our own in f32.
+    F32,
+    /// burn's plain operations in f32.
+    Plain,
+}
+
+impl Compute {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::F16, Self::F32, Self::Plain];
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// The fastest of it that this model and device can run, tested or not; `None` for plain operations.
+    pub fn fastest(
+        self,
+        encoder: &TrainEncoder,
+        device: &Device,
+    ) -> Option<(Arc<Fused>, Precision)> {
+        let ways = self.ways();
+        ways.into_iter()
+            .find_map(|way| way.kernels(encoder, device))?
+    }
+
+    /// What may be tried, the fastest first.
+    pub(crate) fn ways(self) -> Vec<Way> {
+        let own = |precision| Way(Some(precision));
+        match self {
+            Self::Auto => vec![own(Precision::F16), own(Precision::F32), Way(None)],
+            Self::F16 => vec![own(Precision::F16)],
+            Self::F32 => vec![own(Precision::F32)],
+            Self::Plain => vec![Way(None)],
+        }
+    }
+}
+
+/// One way of computing: kernels of our own with activations of this precision, or plain operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Way(Option<Precision>);
+
+impl Way {
+    /// What runs it; `None` if this model or device cannot.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn kernels(
+        self,
+        encoder: &TrainEncoder,
+        device: &Device,
+    ) -> Option<Option<(Arc<Fused>, Precision)>> {
+        match self.0 {
+            None => Some(None),
+            Some(precision) => {
+                let able = precision == Precision::F32 || device.supports_dtype(DType::F16);
+                let fused = able.then(|| encoder.kernels(device)).flatten()?;
+                Some(Some((fused, precision)))
+            }
+        }
+    }
+
+    /// What it is called in front of people.
+    pub(crate) fn name(self) -> &'static str {
+        self.0.map_or("plain operations", Precision::name)
+    }
+}
 
 /// Every setting of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +154,9 @@ pub struct TrainConfig {
     pub micro_batch: Option<usize>,
     /// Compute cheap activations again in the backward pass, for less memory. Default no.
     pub checkpoint_activations: bool,
+    /// What computes on a GPU: `f16`, `f32` (kernels of our own) or `plain` (burn's operations). Default `auto`: the first
+    /// of them that agrees with the CPU on a few of the run's own texts.
+    pub compute: Compute,
     /// Longest query in training, in tokens, 8 or more. Default 64, as in the paper.
     pub query_tokens: usize,
     /// Longest passage in training, in tokens, 8 or more. Default 256: most gain of 512 at half its cost.
@@ -202,6 +288,7 @@ impl TrainConfig {
             batch: 64,
             micro_batch: None,
             checkpoint_activations: false,
+            compute: Compute::Auto,
             query_tokens: 64,
             passage_tokens: 256,
             chunks: 1,

@@ -23,6 +23,7 @@ pub mod encoder;
 pub mod loss;
 pub mod optim;
 pub mod selftest;
+pub mod speed;
 pub mod step;
 
 // The loop, and what outlives a step.

@@ -83,13 +83,25 @@ pub struct Step {
     pub grad_norm: f64,
     /// Length of the gradient of each band of layers ("embeddings", "layers 1-2", ...), before clipping; empty where it was
     /// not measured.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "numbers"
+    )]
     pub grad_norm_by_layers: BTreeMap<String, f64>,
     /// Mean of σ(s⁻ - s⁺), the last layer's factor of the gradient, over the negatives of each source.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "numbers"
+    )]
     pub proxy_by_source: BTreeMap<Source, f64>,
     /// Length of the gradient that the negatives of each source would give alone; empty where it was not measured.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "numbers"
+    )]
     pub grad_norm_by_source: BTreeMap<Source, f64>,
     /// Negatives of each source in the batch.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -103,6 +115,17 @@ pub struct Step {
 /// JSON has no NaN and no infinity: they are written as null.
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+/// As [`number`], one for each key.
+fn numbers<'de, K, D>(from: D) -> Result<BTreeMap<K, f64>, D::Error>
+where
+    K: Deserialize<'de> + Ord,
+    D: Deserializer<'de>,
+{
+    let found: BTreeMap<K, Option<f64>> = Deserialize::deserialize(from)?;
+    let number = |(key, number): (K, Option<f64>)| (key, number.unwrap_or(f64::NAN));
+    Ok(found.into_iter().map(number).collect())
 }
 
 /// New negatives.

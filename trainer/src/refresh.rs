@@ -15,7 +15,7 @@ use engine::encoder::{EncodeError, Encoder, LoadOptions, ModelError, Role, load}
 use storage::matrix::{Dtype, Matrix, MatrixWriter};
 use storage::{Cancelled, PassageId, StorageError, Task, disk};
 
-use crate::encoder::{DeviceEncoder, SaveError, TrainEncoder, to_device};
+use crate::encoder::{DeviceEncoder, Fused, Precision, SaveError, TrainEncoder, to_device};
 use crate::examples::{Examples, TrainQuery};
 
 /// The weights at one step.
@@ -74,8 +74,8 @@ pub enum RefreshError {
 pub enum Place {
     /// On the CPU, by the encoder that searches use.
     Cpu,
-    /// On the device that trains.
-    Device(Device),
+    /// On the device that trains, by kernels of our own if they are there.
+    Device(Device, Option<(Arc<Fused>, Precision)>),
 }
 
 /// Passages encoded between two looks at the cancel flag.
@@ -95,6 +95,7 @@ struct Job {
     thread: JoinHandle<Result<Encoded, RefreshError>>,
 }
 
+#[derive(Clone)]
 struct Work {
     encoder: Arc<TrainEncoder>,
     examples: Arc<Examples>,
@@ -125,6 +126,15 @@ impl Inferencer {
             beside,
             job: None,
         }
+    }
+
+    /// From now on by these kernels, where the device that trains encodes.
+    pub fn use_kernels(&mut self, kernels: Option<(Arc<Fused>, Precision)>) {
+        let mut work = Work::clone(&self.work);
+        if let Place::Device(_, used) = &mut work.place {
+            *used = kernels;
+        }
+        self.work = Arc::new(work);
     }
 
     /// Encodes `snapshot`: now, or in its thread; then `None` is returned, and [`Inferencer::finished`] has it later. A
@@ -228,10 +238,11 @@ impl Work {
                 self.encoder.save(&snapshot.values, &model)?;
                 Ok(load(&model, &LoadOptions::default())?)
             }
-            Place::Device(device) => {
+            Place::Device(device, kernels) => {
                 let values = to_device(&snapshot.values, device);
                 let encoder = Arc::clone(&self.encoder);
-                Ok(Arc::new(DeviceEncoder::new(encoder, &values, hash)))
+                let encoder = DeviceEncoder::new(encoder, &values, hash, kernels.clone());
+                Ok(Arc::new(encoder))
             }
         }
     }

@@ -317,7 +317,7 @@ fn inferencer(
 ) -> Inferencer {
     let beside = config.refresh == RefreshMode::Asynchronous && device.is_gpu();
     let place = if device.is_gpu() && !beside {
-        Place::Device(device.device.clone())
+        Place::Device(device.device.clone(), None)
     } else {
         Place::Cpu
     };

@@ -10,16 +10,19 @@ use std::time::Instant;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::TrainEncoder;
+use crate::encoder::{Fused, Precision, TrainEncoder};
 use crate::optim::{Algorithm, Optimizer, OptimizerConfig};
 use crate::step::{StepError, StepInput, StepSettings, Stepper};
 
-/// Largest difference of the loss, as a share of it. f32 sums in another order differ by 1e-5; a kernel that quietly
-/// rounds to f16 by 1e-2.
-pub const LOSS_BOUND: f64 = 2e-3;
-
-/// Largest length of the difference of both gradients, as a share of the CPU's.
-pub const GRADIENT_BOUND: f64 = 1e-2;
+/// Largest difference of the loss, as a share of it, and largest length of the difference of both gradients, as a share
+/// of the CPU's. f32 sums in another order differ by 1e-5 and 1e-3; activations in f16 by 1e-3 and 1e-2. A kernel that
+/// is wrong is off by more than all of it.
+pub fn bounds(precision: Precision) -> [f64; 2] {
+    match precision {
+        Precision::F32 => [2e-3, 1e-2],
+        Precision::F16 => [1e-2, 5e-2],
+    }
+}
 
 /// What the two devices said.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,67 +41,104 @@ pub struct SelfTest {
 pub enum SelfTestError {
     /// It computes something else than the CPU.
     #[error(
-        "{device} computes wrong gradients: loss off by {:.2e} of itself (limit {LOSS_BOUND}), gradient by {:.2e} (limit {GRADIENT_BOUND}); update its driver, or choose --device cpu",
-        test.loss_difference, test.gradient_difference
+        "{device} computes wrong gradients: loss off by {:.2e} of itself (limit {}), gradient by {:.2e} (limit {}); update its driver, or choose --device cpu",
+        test.loss_difference, bounds[0], test.gradient_difference, bounds[1]
     )]
     Wrong {
         /// Its name.
         device: String,
         /// The differences.
         test: SelfTest,
+        /// Largest ones allowed.
+        bounds: [f64; 2],
     },
     /// It failed outright.
     #[error(transparent)]
     Step(#[from] StepError),
 }
 
-/// Compares `device`, called `name`, with the CPU on `input`, a small batch. Dropout is left out: devices draw other
-/// numbers.
-///
-/// # Errors
-/// A device that differs beyond the bounds, or fails.
-pub fn check(
-    encoder: &Arc<TrainEncoder>,
-    values: &[f32],
-    device: &Device,
-    name: &str,
-    settings: &StepSettings,
-    input: &StepInput,
-) -> Result<SelfTest, SelfTestError> {
-    let settings = StepSettings {
-        dropout: [0.0, 0.0],
-        ..settings.clone()
-    };
-    let run = |device: &Device| -> Result<(f32, Vec<f32>), StepError> {
-        let optimizer = Optimizer::new(
-            OptimizerConfig::new(Algorithm::AdamW),
-            encoder.layout(),
-            device,
-        );
-        let stepper = Stepper::new(
-            Arc::clone(encoder),
+/// A batch, and what the CPU says of it.
+pub struct Reference<'a> {
+    encoder: &'a Arc<TrainEncoder>,
+    values: &'a [f32],
+    settings: StepSettings,
+    input: &'a StepInput,
+    loss: f32,
+    gradient: Vec<f32>,
+}
+
+impl<'a> Reference<'a> {
+    /// Computes `input`, a small batch, on the CPU. Dropout is left out: devices draw other numbers.
+    ///
+    /// # Errors
+    /// The CPU path fails.
+    pub fn new(
+        encoder: &'a Arc<TrainEncoder>,
+        values: &'a [f32],
+        settings: &StepSettings,
+        input: &'a StepInput,
+    ) -> Result<Self, StepError> {
+        let settings = StepSettings {
+            dropout: [0.0, 0.0],
+            ..settings.clone()
+        };
+        let mut reference = Self {
+            encoder,
             values,
-            optimizer,
-            device,
-            settings.clone(),
-        );
-        stepper.gradient_values(input, 0)
-    };
-    let (wanted_loss, wanted) = run(&Device::flex())?;
-    let begun = Instant::now();
-    let (loss, gradient) = run(device)?;
-    let test = SelfTest {
-        loss_difference: relative(f64::from(loss - wanted_loss), f64::from(wanted_loss)),
-        gradient_difference: relative(distance(&gradient, &wanted), length(&wanted)),
-        seconds: begun.elapsed().as_secs_f64(),
-    };
-    if test.loss_difference <= LOSS_BOUND && test.gradient_difference <= GRADIENT_BOUND {
-        Ok(test)
-    } else {
-        Err(SelfTestError::Wrong {
-            device: name.to_owned(),
-            test,
-        })
+            settings,
+            input,
+            loss: 0.0,
+            gradient: Vec::new(),
+        };
+        (reference.loss, reference.gradient) = reference.run(&Device::flex(), None)?;
+        Ok(reference)
+    }
+
+    fn run(
+        &self,
+        device: &Device,
+        kernels: Option<(Arc<Fused>, Precision)>,
+    ) -> Result<(f32, Vec<f32>), StepError> {
+        let layout = self.encoder.layout();
+        let optimizer = Optimizer::new(OptimizerConfig::new(Algorithm::AdamW), layout, device);
+        let encoder = Arc::clone(self.encoder);
+        let settings = self.settings.clone();
+        let mut stepper = Stepper::new(encoder, self.values, optimizer, device, settings);
+        stepper.use_kernels(kernels);
+        stepper.gradient_values(self.input, 0)
+    }
+
+    /// Compares `device`, called `name`, with the CPU; by kernels of our own, or burn's plain operations.
+    ///
+    /// # Errors
+    /// A device that differs beyond the bounds, or fails.
+    pub fn check(
+        &self,
+        device: &Device,
+        name: &str,
+        kernels: Option<(Arc<Fused>, Precision)>,
+    ) -> Result<SelfTest, SelfTestError> {
+        let bounds = bounds(kernels.as_ref().map_or(Precision::F32, |k| k.1));
+        let begun = Instant::now();
+        let (loss, gradient) = self.run(device, kernels)?;
+        let wanted = f64::from(self.loss);
+        let test = SelfTest {
+            loss_difference: relative(f64::from(loss) - wanted, wanted),
+            gradient_difference: relative(
+                distance(&gradient, &self.gradient),
+                length(&self.gradient),
+            ),
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        if test.loss_difference <= bounds[0] && test.gradient_difference <= bounds[1] {
+            Ok(test)
+        } else {
+            Err(SelfTestError::Wrong {
+                device: name.to_owned(),
+                test,
+                bounds,
+            })
+        }
     }
 }
 

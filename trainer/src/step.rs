@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::encoder::{Band, Buckets, Noise, Tokens, TrainEncoder, Weights, mix, on};
+use crate::encoder::{
+    Band, Buckets, Drops, Fused, Noise, Precision, Tape, Tokens, TrainEncoder, Weights, mix, on,
+};
 use crate::loss::{Labels, Loss, Objective, Vectors};
 use crate::optim::{Optimizer, clip};
 
@@ -37,6 +39,8 @@ pub struct StepReport {
     pub skipped: bool,
     /// Texts encoded.
     pub texts: usize,
+    /// Queries that are encoded at once from now on, where more did not fit the device's memory.
+    pub smaller: Option<usize>,
 }
 
 /// What a batch's gradient looks like from inside.
@@ -75,7 +79,41 @@ pub struct Stepper {
     weights: Tensor<1>,
     optimizer: Optimizer,
     settings: StepSettings,
+    /// The encoder in kernels of our own; `None` for burn's plain operations.
+    kernels: Option<Kernels>,
     failures: u32,
+}
+
+/// A step on kernels of our own.
+#[derive(Debug, Clone)]
+struct Kernels {
+    encoder: Arc<Fused>,
+    precision: Precision,
+    /// Factor of gradients on their way back. Halved when they overflow, never raised again, so that a run is the same
+    /// each time.
+    scale: f32,
+}
+
+impl Kernels {
+    /// The first factor: it lifts gradients of 1e-8 into the range of f16.
+    const SCALE: f32 = 65_536.0;
+
+    fn new(encoder: Arc<Fused>, precision: Precision) -> Self {
+        let scale = match precision {
+            Precision::F32 => 1.0,
+            Precision::F16 => Self::SCALE,
+        };
+        Self {
+            encoder,
+            precision,
+            scale,
+        }
+    }
+
+    /// Whether a smaller factor would help: the loss is a number and its gradient is not.
+    fn overflows(&self, loss: f32, gradient: &[f32]) -> bool {
+        self.scale > 1.0 && loss.is_finite() && gradient.iter().any(|g| !g.is_finite())
+    }
 }
 
 /// How steps are made.
@@ -117,8 +155,14 @@ impl Stepper {
             },
             optimizer,
             settings,
+            kernels: None,
             failures: 0,
         }
+    }
+
+    /// From now on by kernels of our own with activations of this precision, or by burn's plain operations.
+    pub fn use_kernels(&mut self, kernels: Option<(Arc<Fused>, Precision)>) {
+        self.kernels = kernels.map(|(encoder, precision)| Kernels::new(encoder, precision));
     }
 
     /// All trained numbers, on the device.
@@ -170,9 +214,8 @@ impl Stepper {
         rate: f64,
         number: u64,
     ) -> Result<StepReport, StepError> {
-        let (loss, gradient) = self.gradient(input, number)?;
-        let (gradient, norm) = clip(gradient, self.settings.clip);
-        let [loss, norm] = [loss, scalar(norm)?];
+        let before = self.settings.micro_batch;
+        let (loss, gradient, norm) = self.fitting(input, number)?;
         let finite = loss.is_finite() && norm.is_finite();
         if finite {
             self.failures = 0;
@@ -191,20 +234,61 @@ impl Stepper {
             gradient_norm: norm,
             skipped: !finite,
             texts: input.queries.len() + input.positives.len() + input.negatives.len(),
+            smaller: (self.settings.micro_batch < before).then_some(self.settings.micro_batch),
         })
     }
 
-    /// Loss and gradient of a batch, no update.
-    ///
-    /// # Errors
-    /// The device.
-    pub fn gradient(&self, input: &StepInput, number: u64) -> Result<(f32, Tensor<1>), StepError> {
+    /// [`Stepper::clipped`]; a batch that does not fit the device's memory is cut in halves until it does.
+    fn fitting(
+        &mut self,
+        input: &StepInput,
+        number: u64,
+    ) -> Result<(f32, Tensor<1>, f32), StepError> {
+        loop {
+            let queries = self.settings.micro_batch.min(input.queries.len());
+            match self.clipped(input, number) {
+                Err(StepError::Device(detail)) if queries > 1 && is_full(&detail) => {
+                    self.settings.micro_batch = queries.div_ceil(2);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Loss, clipped gradient and its norm before. Gradients too large for f16 are computed again at half the scale.
+    fn clipped(
+        &mut self,
+        input: &StepInput,
+        number: u64,
+    ) -> Result<(f32, Tensor<1>, f32), StepError> {
+        loop {
+            let (loss, gradient) = self.gradient(self.kernels.as_ref(), input, number);
+            let (gradient, norm) = clip(gradient, self.settings.clip);
+            // One look at the device a step: everything before it is queued without waiting.
+            let read = read(Tensor::cat(vec![loss, norm], 0))?;
+            let (loss, norm) = (read[0], read[1]);
+            match &mut self.kernels {
+                Some(kernels) if kernels.overflows(loss, &[norm]) => kernels.scale /= 2.0,
+                _ => return Ok((loss, gradient, norm)),
+            }
+        }
+    }
+
+    /// Loss (one number) and gradient of a batch, no update.
+    fn gradient(
+        &self,
+        kernels: Option<&Kernels>,
+        input: &StepInput,
+        number: u64,
+    ) -> (Tensor<1>, Tensor<1>) {
+        if let Some(kernels) = kernels {
+            return self.kernel_gradient(kernels, input, number);
+        }
         let weights = Weights::new(self.encoder.layout(), &self.weights, Some(&self.device));
         let parts = input.chunks(self.settings.micro_batch);
         if parts.len() == 1 {
             let loss = self.loss(&weights, input, number, 0);
-            let value = scalar(loss.clone().inner())?;
-            return Ok((value, weights.gradient(loss.backward())));
+            return (loss.clone().inner(), weights.gradient(loss.backward()));
         }
         if self.settings.loss.objective.couples_queries() {
             self.cached_gradient(&parts, &input.labels, number)
@@ -224,17 +308,30 @@ impl Stepper {
     /// The device.
     pub fn measure(&self, input: &StepInput, number: u64) -> Result<Measured, StepError> {
         let (_, gradient) = self.gradient_values(input, number)?;
-        let fixed = Weights::new(self.encoder.layout(), &self.weights, None);
         let parts = input.chunks(self.settings.micro_batch);
         let mut proxies = Vec::new();
         for (i, part) in parts.iter().enumerate() {
-            let vectors = self.vectors(&fixed, part, number, i as u64);
+            let vectors = self.fixed_vectors(part, number, i as u64);
             proxies.extend(self.proxies(&vectors)?);
         }
         Ok(Measured {
             bands: self.encoder.layout().band_norms(&gradient),
             proxies,
         })
+    }
+
+    /// The vectors of a part, without gradients.
+    fn fixed_vectors(&self, part: &StepInput, number: u64, place: u64) -> Vectors {
+        let Some(kernels) = &self.kernels else {
+            let fixed = Weights::new(self.encoder.layout(), &self.weights, None);
+            return self.vectors(&fixed, part, number, place);
+        };
+        let (pooled, _) = self.pooled(kernels, part, number, place, false);
+        let head = Weights::of_head(self.encoder.layout(), &self.weights, None);
+        part.vectors(
+            self.encoder.finish(&head, pooled),
+            self.negatives_of(part).len(),
+        )
     }
 
     /// σ(s⁻ − s⁺) of each query's own negatives, (B, N).
@@ -248,7 +345,7 @@ impl Stepper {
         read(sigmoid.reshape([count]))
     }
 
-    /// As [`Stepper::gradient`], the gradient's numbers in the order of the layout.
+    /// Loss of a batch, and its gradient in the order of the layout; no update.
     ///
     /// # Errors
     /// The device.
@@ -257,8 +354,15 @@ impl Stepper {
         input: &StepInput,
         number: u64,
     ) -> Result<(f32, Vec<f32>), StepError> {
-        let (loss, gradient) = self.gradient(input, number)?;
-        Ok((loss, read(gradient)?))
+        let mut kernels = self.kernels.clone();
+        loop {
+            let (loss, gradient) = self.gradient(kernels.as_ref(), input, number);
+            let (loss, gradient) = (scalar(loss)?, read(gradient)?);
+            match &mut kernels {
+                Some(kernels) if kernels.overflows(loss, &gradient) => kernels.scale /= 2.0,
+                _ => return Ok((loss, gradient)),
+            }
+        }
     }
 
     fn loss(&self, weights: &Weights, input: &StepInput, number: u64, part: u64) -> Tensor<1> {
@@ -267,22 +371,22 @@ impl Stepper {
     }
 
     /// Gradients of parts that do not look at each other, weighted by their share of the loss's mean.
-    fn summed_gradient(
-        &self,
-        parts: &[StepInput],
-        number: u64,
-    ) -> Result<(f32, Tensor<1>), StepError> {
+    fn summed_gradient(&self, parts: &[StepInput], number: u64) -> (Tensor<1>, Tensor<1>) {
         let weight = |part: &StepInput| part.weight(self.settings.loss.objective);
         let total: f32 = parts.iter().map(weight).sum();
-        let (mut value, mut sum) = (0.0, None);
+        let (mut value, mut sum) = (None, None);
         for (i, part) in parts.iter().enumerate() {
             let weights = Weights::new(self.encoder.layout(), &self.weights, Some(&self.device));
             let share = f64::from(weight(part) / total.max(1.0));
             let loss = self.loss(&weights, part, number, i as u64) * share;
-            value += scalar(loss.clone().inner())?;
+            value = Some(added(value, loss.clone().inner()));
             sum = Some(added(sum, weights.gradient(loss.backward())));
         }
-        Ok((value, sum.unwrap_or_else(|| self.weights.zeros_like())))
+        let zero = || Tensor::zeros([1], &self.weights.device());
+        (
+            value.unwrap_or_else(zero),
+            sum.unwrap_or_else(|| self.weights.zeros_like()),
+        )
     }
 
     /// GradCache.
@@ -291,7 +395,7 @@ impl Stepper {
         parts: &[StepInput],
         labels: &Labels,
         number: u64,
-    ) -> Result<(f32, Tensor<1>), StepError> {
+    ) -> (Tensor<1>, Tensor<1>) {
         let fixed = Weights::new(self.encoder.layout(), &self.weights, None);
         let leaf = |x: Tensor<2>| on(x, &self.device).require_grad();
         let leaves: Vec<Vectors> = parts
@@ -300,7 +404,7 @@ impl Stepper {
             .map(|(i, part)| self.vectors(&fixed, part, number, i as u64).map(leaf))
             .collect();
         let loss = self.settings.loss.compute(&Vectors::cat(&leaves), labels);
-        let value = scalar(loss.clone().inner())?;
+        let value = loss.clone().inner();
         let mut cached = loss.backward();
         let mut sum = None;
         for (i, (part, leaf)) in parts.iter().zip(leaves).enumerate() {
@@ -318,21 +422,99 @@ impl Stepper {
                 sum = Some(added(sum, weights.gradient(surrogate.backward())));
             }
         }
-        Ok((value, sum.unwrap_or_else(|| self.weights.zeros_like())))
+        (value, sum.unwrap_or_else(|| self.weights.zeros_like()))
+    }
+
+    /// By kernels of our own. The loss looks at the whole batch; a batch of several parts goes forward twice, first for
+    /// the vectors that the loss needs, then part by part with what the way back needs (GradCache).
+    fn kernel_gradient(
+        &self,
+        kernels: &Kernels,
+        input: &StepInput,
+        number: u64,
+    ) -> (Tensor<1>, Tensor<1>) {
+        let parts = input.chunks(self.settings.micro_batch);
+        let taped = parts.len() == 1;
+        let layout = self.encoder.layout();
+        let head = Weights::of_head(layout, &self.weights, Some(&self.device));
+        let (mut leaves, mut tapes, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, part) in parts.iter().enumerate() {
+            let (pooled, tape) = self.pooled(kernels, part, number, i as u64, taped);
+            let leaf = on(pooled, &self.device).require_grad();
+            let finished = self.encoder.finish(&head, leaf.clone());
+            vectors.push(part.vectors(finished, self.negatives_of(part).len()));
+            leaves.push(leaf);
+            tapes.push(tape);
+        }
+        let loss = self
+            .settings
+            .loss
+            .compute(&Vectors::cat(&vectors), &input.labels);
+        let value = loss.clone().inner();
+        let mut gradients = loss.backward();
+        let mut sum = None;
+        for (i, (part, leaf)) in parts.iter().zip(leaves).enumerate() {
+            let Some(arriving) = leaf.grad_remove(&mut gradients) else {
+                continue;
+            };
+            let tape = tapes[i]
+                .take()
+                .or_else(|| self.pooled(kernels, part, number, i as u64, true).1);
+            if let Some(tape) = tape {
+                let encoder = &kernels.encoder;
+                let part = encoder.backward(&self.weights, &tape, &arriving, kernels.scale);
+                sum = Some(added(sum, part));
+            }
+        }
+        let sum = sum.unwrap_or_else(|| self.weights.zeros_like());
+        (value, head.add_gradient(layout, &mut gradients, sum))
+    }
+
+    /// Pooled vectors of a part's queries, positives and negatives, in that order.
+    fn pooled(
+        &self,
+        kernels: &Kernels,
+        part: &StepInput,
+        number: u64,
+        place: u64,
+        taped: bool,
+    ) -> (Tensor<2>, Option<Tape>) {
+        let texts: Vec<&Tokens> = part
+            .queries
+            .iter()
+            .chain(&part.positives)
+            .chain(self.negatives_of(part))
+            .collect();
+        let [hidden, attention] = self.settings.dropout;
+        let drops = Drops {
+            hidden,
+            attention,
+            seed: self.seed(number, place),
+        };
+        kernels
+            .encoder
+            .forward(&self.weights, &texts, kernels.precision, drops, taped)
+    }
+
+    fn seed(&self, number: u64, part: u64) -> u64 {
+        mix(self.settings.seed ^ mix(number ^ mix(part)))
+    }
+
+    /// The negatives that the loss looks at.
+    fn negatives_of<'a>(&self, part: &'a StepInput) -> &'a [Tokens] {
+        if self.settings.loss.objective.uses_negatives() {
+            &part.negatives
+        } else {
+            &[]
+        }
     }
 
     /// The vectors of a part; the same numbers for the same `number` and `part`.
     fn vectors(&self, weights: &Weights, input: &StepInput, number: u64, part: u64) -> Vectors {
         let [hidden, attention] = self.settings.dropout;
-        let seed = mix(self.settings.seed ^ mix(number ^ mix(part)));
-        let mut noise = Noise::new(hidden, attention, seed);
+        let mut noise = Noise::new(hidden, attention, self.seed(number, part));
         let queries = self.embed(weights, input.queries.iter().collect(), &mut noise);
-        let uses_negatives = self.settings.loss.objective.uses_negatives();
-        let negatives = if uses_negatives {
-            input.negatives.as_slice()
-        } else {
-            &[]
-        };
+        let negatives = self.negatives_of(input);
         let b = input.positives.len();
         let passages = input.positives.iter().chain(negatives).collect();
         let passages = self.embed(weights, passages, &mut noise);
@@ -374,6 +556,21 @@ impl Stepper {
 const SORTED_ROWS: usize = 16;
 
 impl StepInput {
+    /// The same batch, and negatives that `left_out` names by pair and place do not count.
+    pub(crate) fn without(&self, left_out: impl Fn(usize, usize) -> bool) -> Self {
+        let mut input = self.clone();
+        let b = self.queries.len();
+        let n = self.negatives.len() / b.max(1);
+        let stride = b + b * n;
+        for at in (0..b * n).filter(|at| left_out(at / n, at % n)) {
+            input.labels.present[at] = 0.0;
+            for query in 0..self.labels.excused.len() / stride {
+                input.labels.excused[query * stride + b + at] = 1.0;
+            }
+        }
+        input
+    }
+
     /// The batch in parts of at most `queries` queries, each with its own labels. Parts of a loss that couples queries
     /// are encoded apart and labelled together.
     fn chunks(&self, queries: usize) -> Vec<Self> {
@@ -392,6 +589,16 @@ impl StepInput {
                 }
             })
             .collect()
+    }
+
+    /// `vectors` of the queries, positives and negatives, in that order, told apart.
+    fn vectors(&self, vectors: Tensor<2>, negatives: usize) -> Vectors {
+        let b = self.queries.len();
+        Vectors {
+            queries: vectors.clone().narrow(0, 0, b),
+            positives: vectors.clone().narrow(0, b, b),
+            negatives: (negatives > 0).then(|| vectors.narrow(0, 2 * b, negatives)),
+        }
     }
 
     /// What the loss is a mean over: queries for a distribution over passages, pairs otherwise.
@@ -456,6 +663,14 @@ fn added(sum: Option<Tensor<1>>, more: Tensor<1>) -> Tensor<1> {
 
 fn scalar(tensor: Tensor<1>) -> Result<f32, StepError> {
     read(tensor).map(|v| v.first().copied().unwrap_or(f32::NAN))
+}
+
+/// Whether a device failed because its memory is full. There is no type for it: drivers say it in words.
+fn is_full(detail: &str) -> bool {
+    let detail = detail.to_lowercase();
+    ["out of memory", "out of device memory", "out-of-memory"]
+        .iter()
+        .any(|words| detail.contains(words))
 }
 
 fn read(tensor: Tensor<1>) -> Result<Vec<f32>, StepError> {

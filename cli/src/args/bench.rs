@@ -19,6 +19,10 @@ pub enum BenchCommand {
     /// Recall against queries a second of the vector index, and exact search beside it
     #[command(after_help = super::examples::BENCH_ANN)]
     Ann(AnnArgs),
+    /// Texts a second that this device trains on
+    #[cfg(feature = "trainer")]
+    #[command(after_help = super::examples::BENCH_TRAIN)]
+    Train(super::BenchTrainArgs),
 }
 
 /// `askance bench ann`.

@@ -145,6 +145,14 @@ Examples:
   askance bench ann --base corpus.npy --queries queries.npy
   askance bench ann --help";
 
+/// Below `askance bench train --help`.
+#[cfg(feature = "trainer")]
+pub const BENCH_TRAIN: &str = "\
+Examples:
+  askance bench train
+  askance bench train --device vulkan --batch 192 --length 256
+  askance bench train --compute plain --json              burn's own operations, to compare";
+
 /// Below `askance bench ann --help`.
 pub const BENCH_ANN: &str = "\
 Examples:

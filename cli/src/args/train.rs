@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use trainer::config::Compute;
 use trainer::device::Choice;
 use trainer::negatives::Method;
 
@@ -52,7 +53,7 @@ pub struct TrainRunArgs {
     #[arg(long, value_parser = PossibleValuesParser::new(Method::ALL.map(Method::name)).map(method))]
     pub method: Option<Method>,
     /// Where to train
-    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(DEVICES.map(Choice::name)).map(device))]
+    #[arg(long, default_value = "auto", value_parser = devices())]
     pub device: Choice,
     /// Go on from the last checkpoint in `--out`
     #[arg(long)]
@@ -109,6 +110,30 @@ pub struct TrainReportArgs {
     pub open: bool,
 }
 
+/// `askance bench train`.
+#[derive(Debug, Args)]
+pub struct BenchTrainArgs {
+    /// Encoder that is trained: the name of an added one, or a folder in Hugging Face layout [default: the one set by
+    /// `askance model use`]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Where to train
+    #[arg(long, default_value = "auto", value_parser = devices())]
+    pub device: Choice,
+    /// Texts a step
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    pub batch: u32,
+    /// Tokens of a text
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=8_192))]
+    pub length: u32,
+    /// Steps that are timed
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub steps: u32,
+    /// What computes: kernels of our own in f16 or f32, or burn's plain operations
+    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(Compute::ALL.map(Compute::name)).map(compute))]
+    pub compute: Compute,
+}
+
 /// `askance train distil`.
 #[derive(Debug, Args)]
 pub struct TrainDistilArgs {
@@ -149,6 +174,13 @@ fn device(name: String) -> Choice {
         .unwrap_or_default()
 }
 
+fn compute(name: String) -> Compute {
+    Compute::ALL
+        .into_iter()
+        .find(|way| way.name() == name)
+        .unwrap_or_default()
+}
+
 /// `name=value`, where the value is JSON or else a word.
 fn setting(text: &str) -> Result<(String, serde_json::Value), String> {
     let Some((name, value)) = text.split_once('=') else {
@@ -159,4 +191,9 @@ fn setting(text: &str) -> Result<(String, serde_json::Value), String> {
         name.trim().replace('-', "_"),
         serde_json::from_str(value).unwrap_or_else(|_| word()),
     ))
+}
+
+/// Reads `--device`.
+fn devices() -> impl TypedValueParser<Value = Choice> {
+    PossibleValuesParser::new(DEVICES.map(Choice::name)).map(device)
 }

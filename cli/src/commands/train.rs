@@ -50,7 +50,7 @@ fn draw(args: &TrainReportArgs, session: &mut Session) -> anyhow::Result<Exit> {
 
 fn train(args: &TrainRunArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let config = config(args)?;
-    let (name, model) = start(args, session)?;
+    let (name, model) = start(args.model.as_deref(), session)?;
     let (examples, pairs) = examples(args, &config, &model, session)?;
     let dropped = examples.dropped.clone();
     let job = Job {
@@ -156,12 +156,9 @@ fn read_settings(path: &Path) -> anyhow::Result<Map<String, Value>> {
 }
 
 /// Name and folder of the encoder to start from.
-fn start(args: &TrainRunArgs, session: &Session) -> anyhow::Result<(String, PathBuf)> {
+pub(super) fn start(model: Option<&str>, session: &Session) -> anyhow::Result<(String, PathBuf)> {
     let models = session.models();
-    let Some(name) = args
-        .model
-        .clone()
-        .map_or_else(|| models.default_name(), |name| Ok(Some(name)))?
+    let Some(name) = model.map_or_else(|| models.default_name(), |name| Ok(Some(name.into())))?
     else {
         bail!(
             "no encoder is chosen; give the one to start from with `--model NAME`, or add one with `askance model add`"

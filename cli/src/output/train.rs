@@ -11,6 +11,7 @@ use trainer::gate::Decision;
 use trainer::log::rows;
 use trainer::pairs::PairReport;
 use trainer::rounds::{Outcome, Plan};
+use trainer::speed::Speed;
 
 use super::text::escape;
 use super::{Page, Report, json, style};
@@ -185,5 +186,41 @@ impl Report for Trained {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// How fast a device trains.
+pub struct Measured {
+    /// What came out.
+    pub speed: Speed,
+    /// Texts a step.
+    pub batch: u32,
+    /// Tokens of a text.
+    pub length: u32,
+}
+
+impl Report for Measured {
+    fn json(&self) -> Value {
+        let mut json = json!(self.speed);
+        json["batch"] = self.batch.into();
+        json["length"] = self.length.into();
+        json
+    }
+
+    fn human(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let Speed {
+            device,
+            by,
+            sequences_per_second,
+            first_steps_s,
+            ..
+        } = &self.speed;
+        writeln!(
+            page,
+            "{}, {by}: {sequences_per_second:.0} texts a second in batches of {} with {} tokens; {first_steps_s:.1} s for the first three steps",
+            escape(device),
+            self.batch,
+            self.length
+        )
     }
 }

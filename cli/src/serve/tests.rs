@@ -162,6 +162,12 @@ impl Desk {
         found["hits"][0]["passage"].as_u64().expect("a hit")
     }
 
+    /// The generation that the server answers with. Right after its start it may not have looked yet.
+    fn generation(&self) -> Value {
+        self.wait_beyond(&Value::Null);
+        self.get("/api/v1/status").json(200)["live"]["generation"].clone()
+    }
+
     /// Waits until the server answers with a generation after `generation`.
     fn wait_beyond(&self, generation: &Value) {
         let begun = Instant::now();

@@ -159,7 +159,7 @@ impl TokenBatch {
 }
 
 /// Weights of the `count` token vectors of a text; the first `skipped` are left out unless nothing else is there.
-fn pooling_weights(mode: Pooling, count: usize, skipped: usize) -> Vec<f32> {
+pub(super) fn pooling_weights(mode: Pooling, count: usize, skipped: usize) -> Vec<f32> {
     let first = if skipped < count { skipped } else { 0 };
     let kept = (count - first) as f32;
     let weight = |i: usize| match mode {

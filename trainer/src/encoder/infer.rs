@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use engine::encoder::{Embeddings, EncodeError, Encoder, EncoderIdentity, Role};
 use storage::Task;
 
-use super::{Noise, Tokens, TrainEncoder, Weights};
+use super::{Drops, Fused, Noise, Precision, Tokens, TrainEncoder, Weights};
 
 /// Tokens in one forward pass without gradients; a few hundred MB of activations for a base model.
 const TOKENS_A_PASS: usize = 16_384;
@@ -18,13 +18,24 @@ const WINDOW: usize = 4096;
 pub struct DeviceEncoder {
     model: Arc<TrainEncoder>,
     weights: Weights,
+    /// All weights, and the model in kernels of our own.
+    kernels: Option<(Tensor<1>, Arc<Fused>, Precision)>,
     identity: EncoderIdentity,
 }
 
 impl DeviceEncoder {
-    /// The model with the weights `values`, all trained numbers on the device that computes; `hash` is theirs.
-    pub fn new(model: Arc<TrainEncoder>, values: &Tensor<1>, hash: &str) -> Self {
-        let weights = Weights::new(model.layout(), values, None);
+    /// The model with the weights `values`, all trained numbers on the device that computes; `hash` is theirs. Computed by
+    /// `kernels` of our own, or by burn's plain operations.
+    pub fn new(
+        model: Arc<TrainEncoder>,
+        values: &Tensor<1>,
+        hash: &str,
+        kernels: Option<(Arc<Fused>, Precision)>,
+    ) -> Self {
+        let weights = match &kernels {
+            Some(_) => Weights::of_head(model.layout(), values, None),
+            None => Weights::new(model.layout(), values, None),
+        };
         let identity = EncoderIdentity {
             hash: hash.into(),
             name: "in training".into(),
@@ -35,6 +46,7 @@ impl DeviceEncoder {
         Self {
             model,
             weights,
+            kernels: kernels.map(|(fused, precision)| (values.clone(), fused, precision)),
             identity,
         }
     }
@@ -57,7 +69,10 @@ impl DeviceEncoder {
         let mut rest = order.as_slice();
         while let Some(first) = rest.first() {
             task.check()?;
-            let rows = (TOKENS_A_PASS / tokens[*first].ids.len().max(1)).clamp(1, rest.len());
+            let rows = match self.kernels {
+                Some(_) => packed_rows(rest.iter().map(|i| tokens[*i].ids.len())),
+                None => (TOKENS_A_PASS / tokens[*first].ids.len().max(1)).clamp(1, rest.len()),
+            };
             let (chunk, after) = rest.split_at(rows);
             let vectors = self.encode_batch(chunk.iter().map(|i| &tokens[*i]).collect())?;
             for (at, vector) in chunk.iter().zip(vectors.chunks_exact(d)) {
@@ -69,10 +84,17 @@ impl DeviceEncoder {
     }
 
     fn encode_batch(&self, tokens: Vec<&Tokens>) -> Result<Vec<f32>, EncodeError> {
-        let batch = self.model.batch(&tokens);
-        let vectors = self
-            .model
-            .forward(&self.weights, &batch, &mut Noise::NONE.clone());
+        let vectors = match &self.kernels {
+            Some((values, fused, precision)) => {
+                let (pooled, _) = fused.forward(values, &tokens, *precision, Drops::NONE, false);
+                self.model.finish(&self.weights, pooled)
+            }
+            None => {
+                let batch = self.model.batch(&tokens);
+                self.model
+                    .forward(&self.weights, &batch, &mut Noise::NONE.clone())
+            }
+        };
         vectors
             .try_into_vec_as::<f32>()
             .map_err(|e| EncodeError::Device {
@@ -85,6 +107,16 @@ impl DeviceEncoder {
     pub fn device(&self) -> Device {
         self.weights.device()
     }
+}
+
+/// How many texts of these lengths fill a pass that pads nothing; at least 1.
+fn packed_rows(lengths: impl Iterator<Item = usize>) -> usize {
+    let mut tokens = 0;
+    let fitting = lengths.take_while(|length| {
+        tokens += length;
+        tokens <= TOKENS_A_PASS
+    });
+    fitting.count().max(1)
 }
 
 impl Encoder for DeviceEncoder {

@@ -107,6 +107,11 @@ impl Layout {
         &self.entries
     }
 
+    /// The tensor of a slot.
+    pub(super) fn entry(&self, slot: Slot) -> &Entry {
+        &self.entries[slot.0]
+    }
+
     /// How many numbers are trained.
     pub fn count(&self) -> usize {
         self.entries.last().map_or(0, |e| e.start + e.count())
@@ -150,13 +155,29 @@ pub fn to_device(values: &[f32], device: &Device) -> Tensor<1> {
 
 /// The trained tensors of one forward pass.
 pub struct Weights {
-    leaves: Vec<Tensor<1>>,
+    /// `None` for tensors that this pass does not look at.
+    leaves: Vec<Option<Tensor<1>>>,
     shapes: Vec<Vec<usize>>,
+    device: Device,
 }
 
 impl Weights {
     /// Takes `all` apart. With `tracked`, each tensor is a leaf of the gradient graph; `all` itself never is.
     pub fn new(layout: &Layout, all: &Tensor<1>, tracked: Option<&Device>) -> Self {
+        Self::of(layout, all, tracked, |_| true)
+    }
+
+    /// As [`Weights::new`], the tensors after pooling alone.
+    pub(crate) fn of_head(layout: &Layout, all: &Tensor<1>, tracked: Option<&Device>) -> Self {
+        Self::of(layout, all, tracked, |entry| entry.band == Band::Head)
+    }
+
+    fn of(
+        layout: &Layout,
+        all: &Tensor<1>,
+        tracked: Option<&Device>,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Self {
         let leaf = |entry: &Entry| {
             let part = all.clone().slice(entry.start..entry.start + entry.count());
             match tracked {
@@ -164,28 +185,29 @@ impl Weights {
                 None => part,
             }
         };
+        let entries = layout.entries.iter();
         Self {
-            leaves: layout.entries.iter().map(leaf).collect(),
+            leaves: entries.map(|e| wanted(e).then(|| leaf(e))).collect(),
             shapes: layout.entries.iter().map(trained_shape).collect(),
+            device: tracked.cloned().unwrap_or_else(|| all.device()),
         }
     }
 
     /// The device the tensors are on, with gradients if they are leaves.
     pub fn device(&self) -> Device {
-        self.leaves
-            .first()
-            .map_or_else(Device::flex, Tensor::device)
+        self.device.clone()
     }
 
     /// A table (rows, width) or a linear layer (in, out).
     pub fn matrix(&self, slot: Slot) -> Tensor<2> {
         let shape = &self.shapes[slot.0];
-        self.leaves[slot.0].clone().reshape([shape[0], shape[1]])
+        self.vector(slot).reshape([shape[0], shape[1]])
     }
 
     /// A bias or gain.
     pub fn vector(&self, slot: Slot) -> Tensor<1> {
-        self.leaves[slot.0].clone()
+        let leaf = self.leaves[slot.0].clone();
+        leaf.expect("a pass looks at no other tensors than those it took")
     }
 
     /// The gradient of all numbers; zeros where a tensor took no part.
@@ -193,12 +215,29 @@ impl Weights {
         let parts = self
             .leaves
             .iter()
+            .flatten()
             .map(|leaf| {
                 leaf.grad_remove(&mut gradients)
                     .unwrap_or_else(|| leaf.clone().inner().zeros_like())
             })
             .collect();
         Tensor::cat(parts, 0)
+    }
+
+    /// Puts the gradients of the tensors of this pass into `sum`, that of all numbers.
+    pub(crate) fn add_gradient(
+        &self,
+        layout: &Layout,
+        gradients: &mut Gradients,
+        sum: Tensor<1>,
+    ) -> Tensor<1> {
+        let pairs = layout.entries.iter().zip(&self.leaves);
+        pairs.fold(sum, |sum, (entry, leaf)| {
+            match leaf.as_ref().and_then(|l| l.grad_remove(gradients)) {
+                Some(part) => sum.slice_assign(entry.start..entry.start + entry.count(), part),
+                None => sum,
+            }
+        })
     }
 }
 

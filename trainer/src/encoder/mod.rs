@@ -13,6 +13,11 @@ mod finish;
 mod ops;
 mod transformer;
 
+// The same on a GPU, in kernels of our own.
+mod fused;
+pub(crate) mod kernels;
+mod packed;
+
 // In and out of the process.
 mod infer;
 mod save;
@@ -21,8 +26,9 @@ mod save;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use burn::tensor::{Tensor, module};
+use burn::tensor::{Device, Tensor, module};
 use engine::encoder::blueprint::{Blueprint, Family, FinishStep};
 use engine::encoder::config::Pooling;
 use engine::encoder::{EncodeError, ModelError, Role};
@@ -31,6 +37,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 pub use batch::{Buckets, TokenBatch, Tokens};
+pub(crate) use fused::{Drops, Tape};
+pub use fused::{Fused, Precision};
 pub use infer::DeviceEncoder;
 pub(crate) use layout::on;
 pub use layout::{Band, Entry, Kind, Layout, Weights, to_device};
@@ -217,9 +225,26 @@ impl TrainEncoder {
                 pool(tokens, pooling, &[Pooling::Mean])
             }
         };
+        self.finish(weights, pooled)
+    }
+
+    /// What follows pooling: vectors (B, D) of pooled ones.
+    pub(crate) fn finish(&self, weights: &Weights, pooled: Tensor<2>) -> Tensor<2> {
         self.finish
             .iter()
             .fold(pooled, |x, step| step.apply(weights, x))
+    }
+
+    /// This model in kernels of our own, if they can run it on `device`.
+    pub fn kernels(&self, device: &Device) -> Option<Arc<Fused>> {
+        let [pooling] = self.pooling() else {
+            return None;
+        };
+        let fused = match &self.body {
+            Body::Transformer(t) if *pooling != Pooling::Max => t.fused(&self.layout, *pooling)?,
+            _ => return None,
+        };
+        kernels::run_on(device).then(|| Arc::new(fused))
     }
 
     fn pooling(&self) -> &[Pooling] {

@@ -25,7 +25,7 @@ fn expected(name: &str) -> Expected {
 
 fn on_cpu(encoder: TrainEncoder, values: &[f32]) -> DeviceEncoder {
     let values = to_device(values, &Device::flex());
-    DeviceEncoder::new(Arc::new(encoder), &values, "")
+    DeviceEncoder::new(Arc::new(encoder), &values, "", None)
 }
 
 /// Largest difference, as a share of the largest number.

@@ -7,11 +7,14 @@
 use burn::tensor::{Tensor, activation, module};
 use engine::encoder::ModelError;
 use engine::encoder::blueprint::Blueprint;
-use engine::encoder::config::BertConfig;
+use engine::encoder::config::{BertConfig, Pooling};
 
 use super::batch::TokenBatch;
+use super::fused::{Fused, LayerAt, LinearAt, MatrixAt};
+use super::kernels::NormAt;
 use super::layout::{Band, Kind, Layout, Slot, Weights};
 use super::ops::{LinearSlots, Noise, NormSlots, activate};
+use super::packed::Tables;
 
 /// Where a transformer's tensors lie.
 pub(super) struct Transformer {
@@ -119,6 +122,54 @@ impl Transformer {
             norm,
             layers,
         })
+    }
+
+    /// The same transformer for kernels of our own, if they can run it.
+    pub(super) fn fused(&self, layout: &Layout, pooling: Pooling) -> Option<Fused> {
+        let start = |slot: Slot| layout.entry(slot).start;
+        let linear = |l: &LinearSlots| {
+            let entry = layout.entry(l.weight);
+            Some(LinearAt {
+                weight: MatrixAt {
+                    start: entry.start,
+                    shape: [entry.shape[1], entry.shape[0]],
+                },
+                bias: start(l.bias?),
+            })
+        };
+        let norm = |n: &NormSlots, bias: usize| NormAt {
+            bias,
+            gain: start(n.gain),
+            shift: start(n.bias),
+            epsilon: n.eps,
+        };
+        let layer = |l: &Layer| {
+            let (attended, down) = (linear(&l.attended)?, linear(&l.down)?);
+            Some(LayerAt {
+                projections: [linear(&l.query)?, linear(&l.key)?, linear(&l.value)?],
+                attended,
+                attended_norm: norm(&l.attended_norm, attended.bias),
+                up: linear(&l.up)?,
+                down,
+                down_norm: norm(&l.down_norm, down.bias),
+            })
+        };
+        let fused = Fused {
+            tables: Tables {
+                words: start(self.words),
+                positions: start(self.positions),
+                types: self.types.map(start),
+                width: self.config.hidden,
+                first_position: self.config.first_position,
+            },
+            norm: norm(&self.norm, 0),
+            layers: self.layers.iter().map(layer).collect::<Option<_>>()?,
+            heads: self.config.heads,
+            activation: self.config.activation,
+            pooling,
+            count: layout.count(),
+        };
+        fused.fits().then_some(fused)
     }
 
     /// Sizes and names.

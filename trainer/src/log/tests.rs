@@ -104,6 +104,7 @@ fn a_loss_that_was_no_number_can_be_read() {
     let broken = Step {
         loss: f64::NAN,
         grad_norm: f64::INFINITY,
+        grad_norm_by_source: BTreeMap::from([(Source::Random, f64::NAN)]),
         ..Step::default()
     };
     log.write(Event::Step(broken)).expect("written");
@@ -111,4 +112,5 @@ fn a_loss_that_was_no_number_can_be_read() {
         panic!("not a step")
     };
     assert!(read.loss.is_nan() && read.grad_norm.is_nan());
+    assert!(read.grad_norm_by_source[&Source::Random].is_nan());
 }

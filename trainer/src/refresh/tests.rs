@@ -27,7 +27,7 @@ fn all_places_give_the_same_vectors() {
     let ways = [
         (Place::Cpu, false),
         (Place::Cpu, true),
-        (Place::Device(Device::flex()), false),
+        (Place::Device(Device::flex(), None), false),
     ];
     let vectors = ways.map(|(place, beside)| {
         let (encoder, examples) = (Arc::clone(&encoder), Arc::clone(&examples));

@@ -1,16 +1,18 @@
 //! What does a run do in a step, besides the step itself?
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Run;
-use crate::encoder::Band;
+use crate::config::Way;
+use crate::encoder::{Band, Fused, Precision};
 use crate::error::TrainError;
 use crate::log::{self, Event};
 use crate::negatives::{Negatives, Source};
 use crate::sampler::Batch;
-use crate::selftest::{self, SelfTest};
-use crate::step::Measured;
+use crate::selftest::{Reference, SelfTest};
+use crate::step::{Measured, StepInput};
 
 /// Pairs and tokens of the batch that the device is tested with.
 const TEST_PAIRS: usize = 2;
@@ -35,13 +37,18 @@ impl Run<'_> {
         let input = self
             .texts
             .input(&batch, &self.guards, self.teacher.as_ref())?;
-        let measured = if self.is_measured(step) {
-            Some(self.stepper.measure(&input, step)?)
-        } else {
-            None
-        };
+        let (mut measured, mut norms) = (None, BTreeMap::new());
+        if self.is_measured(step) {
+            measured = Some(self.stepper.measure(&input, step)?);
+            norms = self.norms_by_source(&batch, &input, step)?;
+        }
         let rate = self.schedule.rate(step);
         let report = self.stepper.step(&input, rate, step)?;
+        if let Some(queries) = report.smaller {
+            self.note(format!(
+                "step {step} did not fit the device's memory; from here on {queries} queries at once"
+            ))?;
+        }
         if report.skipped {
             self.note(format!(
                 "step {step} left out: its loss or gradient was not finite"
@@ -55,7 +62,7 @@ impl Run<'_> {
             grad_norm: f64::from(report.gradient_norm),
             grad_norm_by_layers: measured.as_ref().map(bands).unwrap_or_default(),
             proxy_by_source: measured.map(|m| proxies(&batch, &m)).unwrap_or_default(),
-            grad_norm_by_source: BTreeMap::new(),
+            grad_norm_by_source: norms,
             negatives: count_by_source(&batch),
             sequences_per_second: report.texts as f64 / seconds.max(1e-9),
             staleness: if self.pools.ance.is_some() {
@@ -67,35 +74,74 @@ impl Run<'_> {
         self.tell(Event::Step(line))
     }
 
-    /// Gradient norms by layer cost another pass: they are measured four times a round.
+    /// Norm of the gradient with the negatives of one source alone, for each source of the batch.
+    fn norms_by_source(
+        &self,
+        batch: &Batch,
+        input: &StepInput,
+        step: u64,
+    ) -> Result<BTreeMap<Source, f64>, TrainError> {
+        let sources = count_by_source(batch);
+        let norm = |source: Source| {
+            let alone = input.without(|pair, negative| {
+                let drawn = batch.negatives[pair].get(negative);
+                drawn.is_some_and(|drawn| drawn.source != source)
+            });
+            let (_, gradient) = self.stepper.gradient_values(&alone, step)?;
+            let squares: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
+            Ok((source, squares.sqrt()))
+        };
+        sources.into_keys().map(norm).collect()
+    }
+
+    /// Gradient norms cost passes of their own: they are measured four times a round.
     fn is_measured(&self, step: u64) -> bool {
         step.is_multiple_of((self.config.refresh_every / 4).max(1))
     }
 
-    /// Compares a device other than the CPU with the CPU, on the first pairs of the data.
+    /// Compares a device other than the CPU with the CPU, on the first pairs of the data, and goes on with the fastest way
+    /// of computing that passes.
     ///
     /// # Errors
-    /// A device that computes something else.
+    /// No way passes.
     pub(super) fn test_device(&mut self, values: &[f32]) -> Result<(), TrainError> {
         if self.device.adapter.is_none() {
             return Ok(());
         }
         let input = self.texts.sample(TEST_PAIRS, TEST_TOKENS)?;
-        let SelfTest {
-            gradient_difference,
-            seconds,
-            ..
-        } = selftest::check(
-            &self.encoder,
-            values,
-            &self.device.device,
-            &self.device.name,
-            self.stepper.settings(),
-            &input,
-        )?;
-        let name = self.device.name.clone();
+        let encoder = Arc::clone(&self.encoder);
+        let reference = Reference::new(&encoder, values, self.stepper.settings(), &input)?;
+        let mut refused = None;
+        for way in self.config.compute.ways() {
+            let Some(kernels) = way.kernels(&encoder, &self.device.device) else {
+                continue;
+            };
+            match reference.check(&self.device.device, &self.device.name, kernels.clone()) {
+                Ok(test) => return self.compute_by(way, kernels, test),
+                Err(error) => {
+                    self.note(format!("{} are not used: {error}", way.name()))?;
+                    refused = Some(error);
+                }
+            }
+        }
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn compute_by(
+        &mut self,
+        way: Way,
+        kernels: Option<(Arc<Fused>, Precision)>,
+        test: SelfTest,
+    ) -> Result<(), TrainError> {
+        self.stepper.use_kernels(kernels.clone());
+        self.inferencer.use_kernels(kernels);
+        let (name, by) = (self.device.name.clone(), way.name());
+        let (difference, seconds) = (test.gradient_difference, test.seconds);
         self.note(format!(
-            "{name} agrees with the CPU: gradients differ by {gradient_difference:.1e} of their length ({seconds:.1} s)"
+            "{name} agrees with the CPU by {by}: gradients differ by {difference:.1e} of their length ({seconds:.1} s)"
         ))
     }
 }

@@ -45,7 +45,7 @@ fn the_pairwise_loss_is_pytorchs() {
     for (name, wanted) in &golden.models {
         let settings = oracle::settings(Objective::Pairwise, wanted.scale);
         let (stepper, input, _) = stepper(name, settings, 0.0);
-        let (loss, _) = stepper.gradient(&input, 0).expect("a gradient");
+        let (loss, _) = stepper.gradient_values(&input, 0).expect("a gradient");
         assert!(
             (f64::from(loss) / wanted.pairwise - 1.0).abs() < 1e-4,
             "{name}: {loss}"
@@ -221,8 +221,9 @@ fn vulkan_computes_the_cpus_gradients() {
 }
 
 fn on_vulkan() {
+    use crate::config::Compute;
     use crate::device::{AdapterKind, Choice, DeviceError, open as open_device};
-    use crate::selftest::SelfTestError;
+    use crate::selftest::{Reference, SelfTestError};
 
     let opened = match open_device(Choice::Vulkan) {
         Ok(opened) => opened,
@@ -236,17 +237,26 @@ fn on_vulkan() {
     if software {
         oracle::say("on a software adapter");
     }
+    crate::encoder::kernels::tests::agree_with_plain_operations(&opened.device);
     let golden = golden();
     let (encoder, values) = open("bert");
     let input = golden_input(&encoder, &golden);
     let settings = oracle::settings(Objective::InBatchAndMined, 20.0);
     let (device, name) = (&opened.device, &opened.name);
-    match crate::selftest::check(&encoder, &values, device, name, &settings, &input) {
-        Ok(_) => {}
-        Err(wrong @ SelfTestError::Wrong { .. }) if software => {
-            return oracle::skipped(&wrong.to_string());
+    let reference = Reference::new(&encoder, &values, &settings, &input).expect("the CPU");
+    for way in Compute::Auto.ways() {
+        let kernels = way.kernels(&encoder, device);
+        let Some(kernels) = kernels else {
+            oracle::say(&format!("{} cannot run here", way.name()));
+            continue;
+        };
+        match reference.check(device, name, kernels) {
+            Ok(test) => oracle::say(&format!("{}: {test:?}", way.name())),
+            Err(wrong @ SelfTestError::Wrong { .. }) if software => {
+                return oracle::skipped(&format!("{}: {wrong}", way.name()));
+            }
+            Err(other) => panic!("{}: {other}", way.name()),
         }
-        Err(other) => panic!("{other}"),
     }
     let mut there = oracle::stepper((encoder, values), settings, golden.decay, device);
     for (step, wanted) in golden.models["bert"].steps.iter().take(3).enumerate() {

@@ -226,7 +226,7 @@ fn files_are_opened_and_programs_are_not() {
         ..Plan::default()
     });
     desk.write("run.sh", "echo cormorant\n");
-    let before = desk.get("/api/v1/status").json(200)["live"]["generation"].clone();
+    let before = desk.generation();
     desk.index(None);
     desk.wait_beyond(&before);
     let open =

@@ -211,10 +211,7 @@ fn a_file_that_was_swapped_is_not_read_out() {
 #[test]
 fn a_document_may_go_between_result_and_preview() {
     let desk = Desk::new();
-    let (passage, before) = (
-        desk.passage("heron"),
-        desk.get("/api/v1/status").json(200)["live"]["generation"].clone(),
-    );
+    let (passage, before) = (desk.passage("heron"), desk.generation());
     fs::remove_file(desk.file("heron.md")).expect("removed");
     desk.index(None);
     desk.wait_beyond(&before);
@@ -242,7 +239,7 @@ fn markup_and_escapes_stay_text() {
     let desk = Desk::new();
     let name = "<img src=x onerror=alert(1)>\u{1b}[31m\u{202e}.md";
     desk.write(name, "# <script>alert(2)</script> gannet\n\n<iframe src=javascript:alert(3)></iframe>\n\n[gannet](javascript:alert(4)) \u{1b}]0;title\u{7}\n");
-    let before = desk.get("/api/v1/status").json(200)["live"]["generation"].clone();
+    let before = desk.generation();
     desk.index(None);
     desk.wait_beyond(&before);
     let found = desk.get("/api/v1/search?q=gannet");
