@@ -156,10 +156,13 @@ fn json_is_one_object_and_json_lines_one_a_hit() {
 #[test]
 fn an_empty_mount_point_takes_nothing_out_of_the_collection() {
     let desk = Desk::new();
+    for folder in ["drive", "desk"] {
+        fs::create_dir(desk.files().join(folder)).expect("a folder");
+    }
     desk.write("drive/heron.txt", "A heron by the water.\n");
     desk.write("desk/otter.txt", "An otter in the water.\n");
     desk.run(&["index", "files/drive", "files/desk"]).expect(0);
-    std::fs::remove_file(desk.files().join("drive/heron.txt")).expect("a removal");
+    fs::remove_file(desk.files().join("drive/heron.txt")).expect("a removal");
 
     let refused = desk.run(&["index", "files/drive"]).expect(2);
     assert!(

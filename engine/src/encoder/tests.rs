@@ -784,7 +784,7 @@ fn whole_numbers_give_the_vectors_of_what_they_stand_for() {
         let Body::Static(table) = &encoder.body else {
             panic!("a static model")
         };
-        table.mean(&ids, &mut found);
+        table.mean(&ids, &mut Vec::new(), &mut found);
         close(&found, &wanted, text);
         let exact = encode(&original, &[text], Role::Passage).concat();
         let rounded = encode(&encoder, &[text], Role::Passage).concat();
