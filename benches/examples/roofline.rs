@@ -10,6 +10,7 @@
 //! is counted from the model's sizes: 2 (4 H² + 2 H F) L a token for the linear layers, 4 t H L for attention over t tokens.
 
 use std::error::Error;
+use std::io::{Write, stdout};
 use std::path::Path;
 use std::time::Instant;
 
@@ -55,13 +56,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cores = std::thread::available_parallelism()?.get();
     let threads = arguments.get(1).map_or(Ok(cores), |n| n.parse())?;
     let config = Config::read(Path::new(dir))?;
-    println!(
+    let mut out = stdout();
+    writeln!(
+        out,
         "| precision | roof of {threads} threads, GFLOP/s | 128 tokens | of the roof | 20 tokens | of the roof | one query of 12 tokens, one thread | of the roof |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
     for precision in Precision::available() {
         let Some(roof) = precision.peak() else {
-            println!("| {precision} | not measured here |");
+            writeln!(out, "| {precision} | not measured here |")?;
             continue;
         };
         let options = LoadOptions {
@@ -78,7 +81,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let all = roof * threads as f64;
         let cells = [(long, all), (short, all), (query, roof)]
             .map(|(rate, roof)| format!("{:.0} | {:.0} %", rate / 1e9, 100.0 * rate / roof));
-        println!("| {precision} | {:.0} | {} |", all / 1e9, cells.join(" | "));
+        writeln!(
+            out,
+            "| {precision} | {:.0} | {} |",
+            all / 1e9,
+            cells.join(" | ")
+        )?;
     }
     Ok(())
 }
