@@ -25,6 +25,7 @@ LLVM_PROFILE_FILE="$work/build-%p.raw" "${tests[@]}" --no-run --message-format=j
   grep -o '"executable":"[^"]*"' | cut -d'"' -f4 | sort -u >"$work/programs"
 LLVM_PROFILE_FILE="$work/%m-%p.profraw" "${tests[@]}"
 llvm-profdata merge -sparse "$work"/*.profraw -o "$work/all.profdata"
-mapfile -t objects < <(sed 's/^/--object=/' "$work/programs")
+# The first program is named bare, the others as objects: that is how llvm-cov tells programs from sources.
+mapfile -t objects < <(sed '2,$s/^/--object=/' "$work/programs")
 llvm-cov report --instr-profile="$work/all.profdata" --ignore-filename-regex='/tests\.rs$|/tests/|/testing\.rs$' \
   "${objects[@]}" "$PWD/engine/src" "$PWD/storage/src"
